@@ -1,0 +1,1 @@
+"""Pure tests in pure/, tests in a real Chromium in browser/."""
