@@ -1,6 +1,7 @@
 """Static files: what Pyodide, PyScript and the pages are made of."""
 
 import os
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.responses import Response
@@ -40,7 +41,7 @@ class Assets(StaticFiles):
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "no-cache"
         media_type = MEDIA_TYPES.get(Path(full_path).suffix)
-        if media_type is not None and response.status_code != 304:
+        if media_type is not None and response.status_code == HTTPStatus.OK:
             charset = "; charset=utf-8" if media_type.startswith("text/") else ""
             response.headers["Content-Type"] = media_type + charset
         return response

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from timeback_core import TimebackClient
 from demo.platform import PlatformStandIn
 from demo.serving import serve
 
+STAND_IN_CREDENTIALS = ApiCredentials("stand-in", "stand-in")
 CONFIG = Path(__file__).parent / "timeback.config.json"
 
 GetEmail = Callable[[Request], str | None] | Callable[[Request], Awaitable[str | None]]
@@ -35,9 +36,7 @@ def official_server(platform: PlatformStandIn | RealPlatform, get_email: GetEmai
     timeback = TimebackFastAPI(
         TimebackConfig(
             env=real.env if real else "staging",
-            api=ApiCredentials(real.client_id, real.client_secret)
-            if real
-            else ApiCredentials("stand-in", "stand-in"),
+            api=ApiCredentials(real.client_id, real.client_secret) if real else STAND_IN_CREDENTIALS,
             identity=CustomIdentityConfig(get_email=get_email),
             config_path=str(CONFIG),
         )
@@ -70,7 +69,7 @@ def _send_to(timeback: TimebackFastAPI, base_url: str) -> TimebackClient:
     that the server would make at first use is put in place before that.
     """
     client = TimebackClient(
-        base_url=base_url, auth_url=f"{base_url}/oauth2/token", client_id="stand-in", client_secret="stand-in"
+        base_url=base_url, auth_url=f"{base_url}/oauth2/token", **asdict(STAND_IN_CREDENTIALS)
     )
-    timeback.instance._client_factory._client = client  # pyright: ignore[reportPrivateUsage]
+    timeback.instance._client_factory._client = client  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return client

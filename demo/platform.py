@@ -20,7 +20,7 @@ from starlette.routing import Route
 from demo.platform_directory import STUDENT, User, enrollment_entity, select, user_entity
 from demo.platform_events import PlatformEvent, RunTotal, parse_event, totals_by_run
 
-ACCESS_TOKEN = "stand-in-token"
+ACCESS_TOKEN = "stand-in-token"  # noqa: S105
 ROSTERING = "/ims/oneroster/rostering/v1p2"
 GRADEBOOK = "/ims/oneroster/gradebook/v1p2"
 
@@ -84,7 +84,7 @@ class PlatformStandIn:
     # Faults
 
     def fail_events(self, status: int, times: int = 1) -> None:
-        """Refuse the next deliveries. The official package retries 429 and 503 itself: after 1 s, then 2 s."""
+        """Refuse the next deliveries. The package retries 429 and 503 itself: after 1 s, then 2 s."""
         with self._arrived:
             self._failures.extend([status] * times)
 
@@ -137,10 +137,10 @@ class PlatformStandIn:
         return JSONResponse({"users": found[: int(request.query_params.get("limit", 100))]})
 
     async def _enrollments(self, request: Request) -> Response:
-        course_ids = [
-            id for user in self.users if user.id == request.path_params["user_id"] for id in user.course_ids
-        ]
-        return JSONResponse({"data": [enrollment_entity(course_id) for course_id in course_ids]})
+        enrolled = [user for user in self.users if user.id == request.path_params["user_id"]]
+        return JSONResponse(
+            {"data": [enrollment_entity(course) for user in enrolled for course in user.course_ids]}
+        )
 
     async def _analytics(self, request: Request) -> Response:
         weekly = request.path_params["rest"].startswith("facts/weekly")
@@ -158,12 +158,12 @@ class PlatformStandIn:
 
     async def _gradebook_entry(self, request: Request) -> Response:
         store, name = self._collection(request)
-        id = request.path_params["id"]
+        key = request.path_params["id"]
         if request.method == "PUT":
-            store[id] = (await request.json())[name]
-        return JSONResponse(
-            {name: store[id]} if id in store else {"message": "Not found"}, 200 if id in store else 404
-        )
+            store[key] = (await request.json())[name]
+        if key not in store:
+            return JSONResponse({"message": "Not found"}, 404)
+        return JSONResponse({name: store[key]})
 
     def _collection(self, request: Request) -> tuple[dict[str, dict[str, Any]], str]:
         is_result = request.path_params["collection"] == "assessmentResults"
@@ -189,7 +189,7 @@ class PlatformStandIn:
 
     async def _until_answering(self, request: Request) -> None:
         # Several event loops may serve this stand-in, so no asyncio.Event; and who gave up is not counted.
-        while not self._answering.is_set() and not await request.is_disconnected():
+        while not self._answering.is_set() and not await request.is_disconnected():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _grade(self, event: PlatformEvent) -> None:

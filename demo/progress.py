@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS attempts (
 CREATE UNIQUE INDEX IF NOT EXISTS one_open_attempt ON attempts (student, lesson) WHERE finished_at IS NULL;
 """
 
+ATTEMPTS = "SELECT run_id, answers, result FROM attempts WHERE student = ? AND lesson = ?"
+
 
 class ProgressConflictError(Exception):
     """The request does not fit the state of the attempt; the message says which state and what to do."""
@@ -46,10 +48,10 @@ class ProgressStore:
 
     def latest(self, student: str, lesson: str) -> Attempt | None:
         """The open attempt if there is one, otherwise the one finished last."""
-        return self._one("ORDER BY finished_at IS NULL DESC, finished_at DESC", student, lesson)
+        return self._one(f"{ATTEMPTS} ORDER BY finished_at IS NULL DESC, finished_at DESC", student, lesson)
 
     def latest_finished(self, student: str, lesson: str) -> Attempt | None:
-        return self._one("AND finished_at IS NOT NULL ORDER BY finished_at DESC", student, lesson)
+        return self._one(f"{ATTEMPTS} AND finished_at IS NOT NULL ORDER BY finished_at DESC", student, lesson)
 
     def open_attempt(self, student: str, lesson: str) -> Attempt:
         """The open attempt. Raises ProgressConflictError when there is none."""
@@ -90,11 +92,8 @@ class ProgressStore:
             (_now(), json.dumps(result), run_id),
         )
 
-    def _one(self, clause: str, student: str, lesson: str) -> Attempt | None:
-        row = self._connection.execute(
-            f"SELECT run_id, answers, result FROM attempts WHERE student = ? AND lesson = ? {clause} LIMIT 1",
-            (student, lesson),
-        ).fetchone()
+    def _one(self, query: str, student: str, lesson: str) -> Attempt | None:
+        row = self._connection.execute(query, (student, lesson)).fetchone()
         return Attempt(row[0], json.loads(row[1]), json.loads(row[2]) if row[2] else None) if row else None
 
 

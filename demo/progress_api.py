@@ -57,16 +57,28 @@ class Completions:
         self._timeback = timeback
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
-    async def finish(self, student: str, lesson: Lesson) -> None:
-        """Finish the open attempt. When it is finished already, nothing happens.
+    async def apply(self, update: ProgressUpdate, student: str, lesson: Lesson) -> None:
+        """Start, save and finish, as far as `update` says.
 
-        Raises ProgressConflictError when there never was one, RecordError when the platform did not take it.
+        A finish sent again, its answer lost, changes nothing. Raises ProgressConflictError when no attempt is
+        open, RecordError when the platform did not take the completion.
         """
-        attempt = self._store.latest(student, lesson.id)
-        if attempt is None:
-            raise ProgressConflictError('Nothing to finish: post {"run_id": …} first.')
-        if attempt.result is not None:
+        last = self._store.latest(student, lesson.id)
+        if (
+            update.finish
+            and last is not None
+            and last.result is not None
+            and update.run_id in {None, last.run_id}
+        ):
             return
+        if update.run_id is not None:
+            self._store.start(student, lesson.id, update.run_id)
+        if update.answers is not None:
+            self._store.save_answers(self._store.open_attempt(student, lesson.id).run_id, update.answers)
+        if update.finish:
+            await self._finish(student, lesson, self._store.open_attempt(student, lesson.id))
+
+    async def _finish(self, student: str, lesson: Lesson, attempt: Attempt) -> None:
         task = self._under_way.get(attempt.run_id)
         if task is None:
             task = asyncio.create_task(self._record(student, lesson, attempt))
@@ -132,15 +144,9 @@ def api_router(store: ProgressStore, timeback: TimebackFastAPI, get_email: GetEm
     async def write_progress(
         update: ProgressUpdate, lesson: OneLesson, student: Annotated[str, Depends(signed_in)]
     ) -> dict[str, Any]:
+        check_questions(lesson, update.answers or {})
         try:
-            if update.answers is not None:
-                check_questions(lesson, update.answers)
-            if update.run_id is not None:
-                store.start(student, lesson.id, update.run_id)
-            if update.answers is not None:
-                store.save_answers(store.open_attempt(student, lesson.id).run_id, update.answers)
-            if update.finish:
-                await completions.finish(student, lesson)
+            await completions.apply(update, student, lesson)
         except ProgressConflictError as conflict:
             raise HTTPException(409, str(conflict)) from conflict
         except RecordError as error:
@@ -165,11 +171,11 @@ def check_questions(lesson: Lesson, answers: dict[str, str]) -> None:
     problems = [
         {
             "type": "unknown_question",
-            "loc": ("body", "answers", id),
+            "loc": ("body", "answers", question_id),
             "msg": f"The questions are {', '.join(known)}.",
         }
-        for id in answers
-        if id not in known
+        for question_id in answers
+        if question_id not in known
     ]
     if problems:
         raise RequestValidationError(problems)

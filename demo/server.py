@@ -49,7 +49,8 @@ def create_app(
 ) -> FastAPI:
     """The demo as an ASGI app, to be run with its lifespan (`demo.serving.serve` does).
 
-    `database` may be ":memory:". Raises sqlite3.Error when it cannot be opened.
+    `database` may be ":memory:". An app is served once; to start again, make another over the same
+    database and platform. Raises sqlite3.Error when the database cannot be opened.
     """
     timeback = official_server(platform, get_email)
     store = ProgressStore(database)
@@ -58,6 +59,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with connected(timeback, platform):
             yield
+        store.close()
 
     app = FastAPI(title="Fractions demo", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(timeback.router, prefix="/api/timeback")
@@ -84,9 +86,11 @@ def platform_from(environment: Mapping[str, str]) -> PlatformStandIn | RealPlatf
             f"For the real platform {', '.join(names)} are needed; set {' and '.join(missing)}, or none."
         )
     env, client_id, client_secret = (environment[name] for name in names)
-    if env != "staging" and env != "production":
-        raise StartError(f"TIMEBACK_ENV is {env!r}; set it to staging or production.")
-    return RealPlatform(env, client_id, client_secret)
+    match env:
+        case "staging" | "production":
+            return RealPlatform(env, client_id, client_secret)
+        case _:
+            raise StartError(f"TIMEBACK_ENV is {env!r}; set it to staging or production.")
 
 
 def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> None:

@@ -1,0 +1,32 @@
+// Says what happens until Python takes over the page, and what to do if it never does.
+
+const TOO_LONG_MS = 60_000;
+const status = document.getElementById("status");
+const trouble = document.getElementById("trouble");
+
+const isRunning = () => document.documentElement.dataset.python === "running";
+
+function fail(reason) {
+  if (isRunning()) return;
+  clearTimeout(tooLong);
+  document.getElementById("boot").hidden = true;
+  status.textContent = "The exercises could not start.";
+  trouble.hidden = false;
+  trouble.textContent = `Python did not start (${reason}). Reload the page; if that does not help, look at the
+    server's output and the browser's console.`;
+}
+
+const tooLong = setTimeout(() => fail("it took longer than a minute"), TOO_LONG_MS);
+
+// PyScript says which step it is at.
+addEventListener("py:progress", ({ detail }) => {
+  if (!isRunning() && trouble.hidden) status.textContent = `Python is starting: ${detail} …`;
+});
+// A part that is missing on the server: error events of elements do not bubble, hence the capture.
+addEventListener("error", (event) => fail(event.message ?? `${event.target.src ?? event.target.href} is missing`), true);
+addEventListener("unhandledrejection", (event) => fail(event.reason?.message ?? event.reason));
+// PyScript shows a Python error in an element of its own.
+new MutationObserver(() => {
+  const shown = document.querySelector(".py-error");
+  if (shown) fail(shown.textContent.trim().split("\n").at(-1));
+}).observe(document.documentElement, { childList: true, subtree: true });
