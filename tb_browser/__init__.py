@@ -1,0 +1,61 @@
+"""tb_browser: how long a student really works on a learning activity, tracked in Python, in the browser.
+
+from tb_browser import create_client
+
+timeback = create_client()
+activity = timeback.activity.start(id="fractions-1", name="Fractions", course={"subject": "Math", "grade": 3})
+...
+await activity.end()
+"""
+
+from tb_browser._callbacks import ErrorContext
+from tb_browser.activity import Activity
+from tb_browser.auth import Auth, bearer
+from tb_browser.client import Activities, Timeback, create_client
+from tb_browser.errors import (
+    ActivityEndedError,
+    ActivityInProgressError,
+    CallbackError,
+    DeliveryError,
+    InvalidInputError,
+    LossReason,
+    LostError,
+    NotSignedInError,
+    RejectedError,
+    TimebackError,
+    UnavailableError,
+    UnreachableError,
+    UserUnresolvedError,
+    WrongAddressError,
+)
+from tb_browser.models import Course, Receipt, Retry, Stats, TimeTracking, Verification
+
+__all__ = [
+    "Activities",
+    "Activity",
+    "ActivityEndedError",
+    "ActivityInProgressError",
+    "Auth",
+    "CallbackError",
+    "Course",
+    "DeliveryError",
+    "ErrorContext",
+    "InvalidInputError",
+    "LossReason",
+    "LostError",
+    "NotSignedInError",
+    "Receipt",
+    "RejectedError",
+    "Retry",
+    "Stats",
+    "TimeTracking",
+    "Timeback",
+    "TimebackError",
+    "UnavailableError",
+    "UnreachableError",
+    "UserUnresolvedError",
+    "Verification",
+    "WrongAddressError",
+    "bearer",
+    "create_client",
+]

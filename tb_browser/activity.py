@@ -1,0 +1,308 @@
+"""The live activity: feeds signals to the tracker, performs its effects, answers its user."""
+
+from collections import Counter
+from collections.abc import Coroutine
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tb_browser import models
+from tb_browser._callbacks import Callbacks, ErrorContext
+from tb_browser._ledger import Window
+from tb_browser._outbox import Entry
+from tb_browser._ports import Host, Signal, Stop
+from tb_browser._tracker import LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
+from tb_browser.delivery import Delivery
+from tb_browser.errors import ActivityEndedError, LossReason, TimebackError
+from tb_browser.models import Course, Receipt, StartOptions, Stats
+
+_NOTHING: Final = Totals(0.0, 0.0, 0.0, 0.0)
+
+
+class Activity:
+    """One session of a run, from `start()` to `end()`. Made by `timeback.activity.start()`.
+
+    Source: api.md, Activity; time.md for what counts as active.
+    """
+
+    def __init__(self, options: StartOptions, host: Host, delivery: Delivery, not_before_ms: float) -> None:
+        self._options = options
+        self._wire = models.Activity(
+            id=options.id, name=options.name, course=options.course, run_id=options.run_id
+        )
+        self._host = host
+        self._delivery = delivery
+        self._callbacks = Callbacks(
+            host,
+            {
+                "on_error": options.on_error,
+                "on_pause": options.on_pause,
+                "on_resume": options.on_resume,
+                "on_flush": options.on_flush,
+            },
+        )
+        self._session = host.new_run_id()
+        self._counts = Counter[str]()
+        self._lost = Counter[LossReason]()
+        self._last_error: str | None = None
+        self._receipt: Receipt | None = None
+        self._ended = False
+        self._paused = False
+        self._shown_active_ms = 0
+        self._checkpoint: tuple[Window, float] | None = None
+        self._stop_timer: Stop | None = None
+        self._stop_watch: Stop | None = None
+        self._tracker: Tracker | None = None
+        now = host.now()
+        self._started_at_ms = int(now.wall_ms)
+        self._fed_ms = now.mono_ms
+        if options.time is not None:
+            self._begin(options.time, not_before_ms)
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "paused" if self.is_paused else "running"
+        return f"<Activity {self.id!r} run {self.run_id} {state}, {self.total_active_ms} ms active>"
+
+    # --- what it is ---
+
+    @property
+    def id(self) -> str:
+        """The slug it was started with."""
+        return self._options.id
+
+    @property
+    def name(self) -> str:
+        """The name it was started with."""
+        return self._options.name
+
+    @property
+    def course(self) -> Course:
+        """The course it belongs to."""
+        return self._options.course
+
+    @property
+    def run_id(self) -> str:
+        """What ties all sessions of this attempt together: save it, and pass it to `start()` on resume."""
+        return self._options.run_id
+
+    @property
+    def started_at(self) -> datetime:
+        """When this session began, in UTC."""
+        return models.utc_from_ms(self._started_at_ms)
+
+    @property
+    def is_paused(self) -> bool:
+        """Paused by `pause()`, or because the page was hidden for too long."""
+        return self._tracker.is_paused if self._tracker is not None else self._paused
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end()` was called."""
+        return self._ended
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Active milliseconds of the window in progress."""
+        return int(self._totals().window_active)
+
+    @property
+    def total_active_ms(self) -> int:
+        """Active milliseconds of this session, the window in progress included. Never decreases.
+
+        Time that is taken back (idleness, an event told late) makes it stand still until the truth has caught up.
+        """
+        self._shown_active_ms = max(self._shown_active_ms, int(self._totals().active))
+        return self._shown_active_ms
+
+    @property
+    def total_inactive_ms(self) -> int:
+        """Inactive milliseconds of this session, the window in progress included."""
+        return int(self._totals().inactive)
+
+    @property
+    def stats(self) -> Stats:
+        """What became of this session's windows, and of those that earlier pages left."""
+        waiting = self._delivery.waiting() if self._tracker is not None else 0
+        return Stats(**self._counts, waiting=waiting, lost=dict(self._lost), last_error=self._last_error)
+
+    @property
+    def counted_until_ms(self) -> float:
+        """Up to when this activity has counted time, on the host's monotonic clock: another must not count it."""
+        return self._fed_ms if self._tracker is not None else float("-inf")
+
+    # --- what it does ---
+
+    def pause(self) -> None:
+        """Count time as inactive from now until `resume()`, whatever the tab does. Raises ActivityEndedError."""
+        self._ask(Signal.PAUSE, paused=True)
+
+    def resume(self) -> None:
+        """Undo `pause()`. Raises ActivityEndedError."""
+        self._ask(Signal.RESUME, paused=False)
+
+    async def flush(self) -> Receipt:
+        """Close the window now and try to deliver everything that waits. Raises ActivityEndedError."""
+        self._must_run("flush()")
+        self._feed(Signal.FLUSH)
+        if self._tracker is not None:
+            await self._delivery.flush()
+        return self._written_receipt()
+
+    def end(self) -> Coroutine[Any, Any, Receipt]:
+        """Close the last window and deliver it; no completion is recorded, and the run stays open.
+
+        The time ends when this is called; awaiting it waits for delivery. What could not be delivered is kept and
+        tried again, also by the next visit; that raises nothing, and `Receipt.delivered` tells. A second call
+        returns the first one's result.
+        """
+        if not self._ended:
+            self._feed(Signal.END)
+            self._ended = True
+            self._halt()
+        return self._finish()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.end()
+
+    # --- what delivery tells (delivery.Observer) ---
+
+    def on_delivered(self, entry: Entry, *, duplicate: bool) -> None:
+        self._counts["duplicates" if duplicate else "delivered"] += 1
+        if entry.activity.run_id == self.run_id:
+            self._callbacks.call("on_flush", entry.window.active_ms, context=self._context("heartbeat"))
+
+    def on_lost(self, entry: Entry | None, reason: LossReason, error: TimebackError) -> None:
+        self._lost[reason] += 1
+        self.on_trouble(error)
+
+    def on_joined(self, windows: int) -> None:
+        self._counts["joined"] += windows
+
+    def on_recovered(self, entry: Entry) -> None:
+        self._counts["recovered"] += 1
+
+    def on_trouble(self, error: TimebackError) -> None:
+        self._last_error = str(error)
+        self._callbacks.error(error, self._context("heartbeat"))
+
+    # --- inside ---
+
+    def _context(self, during: Any) -> ErrorContext:
+        return ErrorContext(during, self.id, self.run_id)
+
+    def _totals(self) -> Totals:
+        if self._tracker is None:
+            return _NOTHING
+        mono_ms = self._host.now().mono_ms
+        return self._tracker.totals(mono_ms, busy=self._was_busy(mono_ms))
+
+    def _was_busy(self, mono_ms: float) -> bool:
+        return mono_ms - self._fed_ms > LATE_MS and self._host.was_busy(self._fed_ms, mono_ms)
+
+    def _must_run(self, call: str) -> None:
+        if self._ended:
+            raise ActivityEndedError(call, self.id, self.run_id)
+
+    def _ask(self, signal: Signal, *, paused: bool) -> None:
+        self._must_run("pause()" if paused else "resume()")
+        if self._tracker is not None:
+            self._feed(signal)
+        elif self._paused != paused:
+            self._paused = paused
+            self._callbacks.call("on_pause" if paused else "on_resume", context=self._context("start"))
+
+    def _begin(self, time: models.TimeTracking, not_before_ms: float) -> None:
+        now, host = self._host.now(), self._host
+        timing = Timing(
+            time.heartbeat_ms,
+            time.hidden_timeout_ms,
+            time.idle_timeout_ms,
+            # A class starts at once: each page's heartbeats fall at another moment (delivery.md, Herds).
+            first_beat_ms=time.heartbeat_ms * (1 - host.random()),
+        )
+        history = [(now.mono_ms, not host.is_hidden())]
+        if self._options.since == "navigation":
+            known = [(max(at_ms, not_before_ms), visible) for at_ms, visible in host.visibility_history()]
+            history = known or history
+        self._tracker = Tracker(timing, now, hidden=not history[0][1], opened_ms=history[0][0])
+        self._started_at_ms = int(now.back_to(min(history[0][0], now.mono_ms)).wall_ms)
+        self._delivery.retry = time.retry
+        self._delivery.observer = self
+        for at_ms, visible in history[1:]:
+            signal = Signal.SHOWN if visible else Signal.HIDDEN
+            effects = self._tracker.handle(signal, now, at_ms=at_ms)
+            self._perform([effect for effect in effects if isinstance(effect, Closed)])
+        self._stop_watch = host.watch(self._feed, inputs=time.idle_timeout_ms is not None)
+        self._delivery.open()
+        self._feed(Signal.TICK)
+
+    def _feed(self, signal: Signal, at_ms: float | None = None) -> None:
+        """Give the tracker a signal, do what it says, and see to the next wake-up."""
+        if self._tracker is None or self._ended:
+            return
+        now = self._host.now()
+        if self._checkpoint is not None and self._delivery.was_claimed(self._session):
+            self._tracker.disown(*self._checkpoint)
+        busy = self._was_busy(now.mono_ms)
+        self._fed_ms = now.mono_ms
+        if (input_ms := self._host.last_input_ms()) is not None:
+            self._perform(self._tracker.handle(Signal.INPUT, now, at_ms=input_ms, busy=busy))
+        self._perform(self._tracker.handle(signal, now, at_ms=at_ms, busy=busy))
+        if signal not in (Signal.FLUSH, Signal.END):  # those wait for delivery themselves
+            self._delivery.kick()
+        window = self._tracker.in_progress(now)
+        self._checkpoint = (window, now.mono_ms) if window is not None else None
+        self._delivery.checkpoint(self._session, self._wire, window)
+        if self._stop_timer is not None:
+            self._stop_timer()
+            self._stop_timer = None
+        wake_ms = self._tracker.wake_in_ms(now.mono_ms)
+        if wake_ms is not None:
+            self._stop_timer = self._host.after(wake_ms, self._tick)
+
+    def _tick(self) -> None:
+        self._stop_timer = None
+        self._feed(Signal.TICK)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Closed):
+                self._delivery.forget_checkpoint(self._session)
+                self._counts["closed"] += 1
+                self._delivery.put(self._wire, effect.window)
+            elif isinstance(effect, Leaves):
+                self._delivery.leave()
+            else:
+                name = "on_pause" if isinstance(effect, Paused) else "on_resume"
+                self._callbacks.call(name, context=self._context("heartbeat"))
+
+    def _halt(self) -> None:
+        for stop in (self._stop_timer, self._stop_watch):
+            if stop is not None:
+                stop()
+        self._stop_timer = self._stop_watch = None
+        if self._tracker is not None:
+            self._delivery.forget_checkpoint(self._session)
+
+    async def _finish(self) -> Receipt:
+        if self._receipt is None:
+            if self._tracker is not None:
+                await self._delivery.flush()
+            self._receipt = self._receipt or self._written_receipt()
+        return self._receipt
+
+    def _written_receipt(self) -> Receipt:
+        totals = self._totals()
+        waiting = self._delivery.waiting(self.run_id) if self._tracker is not None else 0
+        return Receipt(
+            delivered=waiting == 0 and not self._lost,
+            run_id=self.run_id,
+            active_ms=int(totals.active),
+            inactive_ms=int(totals.inactive),
+            waiting=waiting,
+        )

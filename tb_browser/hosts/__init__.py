@@ -1,0 +1,25 @@
+"""The worlds in which Python runs: a browser's page, plain CPython, and one driven by hand for tests."""
+
+import sys
+
+from tb_browser._ports import Host
+
+
+def in_page() -> bool:
+    """Whether this Python runs in a browser page. PyScript's workers have `js.document` too, so ask for the window."""
+    if sys.platform != "emscripten":
+        return False
+    import js  # type: ignore[import-not-found]  # noqa: PLC0415 - exists in the browser only
+
+    return bool(hasattr(js, "window") and js.self == js.window)
+
+
+def choose_host() -> Host:
+    """The host for where we are, by capability."""
+    if in_page():
+        from tb_browser.hosts.page import PageHost  # noqa: PLC0415 - exists in the browser only
+
+        return PageHost()
+    from tb_browser.hosts.plain import PlainHost  # noqa: PLC0415 - pulls asyncio in
+
+    return PlainHost()

@@ -1,0 +1,64 @@
+"""Requests of an ordinary Python process, by httpx."""
+
+from collections.abc import Callable
+
+import httpx
+
+from tb_browser._ports import Answer, NoAnswer, Request, Response, Stop
+
+EXIT_TIMEOUT_S = 5.0
+
+
+def _response(response: httpx.Response) -> Response:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Response(response.status_code, headers, response.content)
+
+
+def _no_answer(error: httpx.HTTPError) -> NoAnswer:
+    # Only while connecting is it sure that nothing has left.
+    unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
+    return NoAnswer(f"{type(error).__name__}: {error}", sent=not unsent)
+
+
+class PlainTransport:
+    """One connection pool for as long as the client lives."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, request: Request, *, timeout_ms: float) -> Answer:
+        self._client = self._client or httpx.AsyncClient()
+        try:
+            response = await self._client.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.body,
+                timeout=timeout_ms / 1000,
+            )
+        except httpx.HTTPError as error:
+            return _no_answer(error)
+        return _response(response)
+
+    def send_on_exit(self, request: Request, answered: Callable[[Answer], None]) -> None:
+        # The interpreter is going down: there is no loop to come back to.
+        try:
+            response = httpx.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.body,
+                timeout=EXIT_TIMEOUT_S,
+            )
+        except httpx.HTTPError as error:
+            answered(_no_answer(error))
+        else:
+            answered(_response(response))
+
+    def guard(self, request: Request) -> Stop | None:  # noqa: ARG002 - nobody outlives the process
+        return None
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
