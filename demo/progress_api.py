@@ -64,12 +64,8 @@ class Completions:
         open, RecordError when the platform did not take the completion.
         """
         last = self._store.latest(student, lesson.id)
-        if (
-            update.finish
-            and last is not None
-            and last.result is not None
-            and update.run_id in {None, last.run_id}
-        ):
+        is_over = last is not None and last.result is not None and update.run_id in {None, last.run_id}
+        if update.finish and is_over:
             return
         if update.run_id is not None:
             self._store.start(student, lesson.id, update.run_id)

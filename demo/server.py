@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """Serve until interrupted. Raises StartError."""
     if missing := missing_assets(STATIC):
         raise StartError(
-            f"static/dist lacks {', '.join(missing)}; `python -m demo` assembles it and starts this."
+            f"static/dist lacks {', '.join(missing)}; `python3 -m demo` assembles it and starts this."
         )
     platform = platform_from(environment)
     try:

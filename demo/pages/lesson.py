@@ -106,4 +106,4 @@ async def main() -> None:
     await show_time()
 
 
-running = asyncio.create_task(main())
+page.run(main())

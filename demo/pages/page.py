@@ -3,7 +3,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from pyscript import document, fetch  # pyright: ignore[reportMissingImports]
@@ -11,6 +11,7 @@ from pyscript import document, fetch  # pyright: ignore[reportMissingImports]
 Action = Callable[[], Awaitable[object]]
 
 _one_at_a_time = asyncio.Lock()
+_tasks: set[asyncio.Task[None]] = set()
 
 
 class ApiError(Exception):
@@ -49,6 +50,19 @@ async def perform(*actions: Action) -> None:
             except OSError:
                 _show_trouble("The server cannot be reached. Please try again.")
         _lock_buttons(locked=False)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` beside the page's events; should it fail, the learner is told."""
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        _tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _show_trouble(f"The lesson stopped: {error}")
+
+    task = asyncio.create_task(main)
+    task.add_done_callback(on_end)
+    _tasks.add(task)  # asyncio itself keeps only a weak reference
 
 
 def ready() -> None:
