@@ -35,6 +35,7 @@ class PlatformStandIn:
     """
 
     def __init__(self, users: Sequence[User] = (STUDENT,)) -> None:
+        self._first_users = tuple(users)
         self.users = list(users)
         self.directory_down = False
         self.token_service_down = False
@@ -74,12 +75,16 @@ class PlatformStandIn:
                 )
             return tuple(self._events)
 
-    def clear(self) -> None:
-        """Forget the events and the gradebook; users and faults stay."""
+    def reset(self) -> None:
+        """Be as at first: no events, no grades, no faults, the first users."""
         with self._arrived:
             self._events.clear()
-            self.line_items.clear()
-            self.results.clear()
+            self._failures.clear()
+        self.line_items.clear()
+        self.results.clear()
+        self.users[:] = self._first_users
+        self.directory_down = self.token_service_down = False
+        self.answer()
 
     # Faults
 

@@ -16,7 +16,15 @@ from demo.serving import serve
 @pytest.fixture
 def with_assets(platform: PlatformStandIn, tmp_path: Path) -> Iterator[httpx.Client]:
     """A demo over a folder with one asset of each kind."""
-    for name in ("pyodide.mjs", "pyodide.asm.wasm", "core.js", "core.css", "lock.json", "a.whl", "stdlib.zip"):
+    for name in (
+        "pyodide.mjs",
+        "pyodide.asm.wasm",
+        "core.js",
+        "core.css",
+        "lock.json",
+        "a.whl",
+        "stdlib.zip",
+    ):
         (tmp_path / name).write_bytes(b"content")
     app = create_app(database=":memory:", static=tmp_path, platform=platform)
     with serve(app) as base_url, httpx.Client(base_url=base_url) as client:
@@ -66,7 +74,9 @@ def test_every_local_part_of_the_pages_exists(client: httpx.Client) -> None:
         assert client.get(f"/pages/{part}").status_code == 200
 
 
-def test_events_are_listed(client: httpx.Client, heartbeat: Callable[..., dict[str, Any]], run_id: str) -> None:
+def test_events_are_listed(
+    client: httpx.Client, heartbeat: Callable[..., dict[str, Any]], run_id: str
+) -> None:
     """`/events.json` lists the events in order and the totals of each run."""
     client.post("/api/timeback/activity/heartbeat", json=heartbeat())
     client.post("/api/progress/lesson-1", json={"run_id": run_id, "finish": True})

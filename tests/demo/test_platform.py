@@ -1,5 +1,6 @@
 """The stand-in tells truly what arrived, and nothing goes past it."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable
@@ -18,7 +19,7 @@ Build = Callable[..., dict[str, Any]]
 
 
 def test_time_arrives_with_its_values(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str
+    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str, learner: str
 ) -> None:
     """An event carries run, activity, user and both times in seconds; its time is the window's end."""
     client.post(HEARTBEAT, json=heartbeat(elapsedMs=12_345, pausedMs=2_655))
@@ -26,7 +27,7 @@ def test_time_arrives_with_its_values(
     assert (event.kind, event.run_id, event.activity_id) == ("time_spent", run_id, "lesson-1")
     assert (event.active_seconds, event.inactive_seconds) == (12.345, 2.655)
     assert event.event_time == datetime(2025, 6, 1, 12, 0, 15, tzinfo=UTC)
-    assert event.email == "student@example.com"
+    assert event.email == learner
     assert event.raw["action"] == "SpentTime"
 
 
@@ -38,10 +39,14 @@ def test_no_inactive_time_is_zero(client: httpx.Client, platform: PlatformStandI
     assert event.inactive_seconds == 0
 
 
-def test_order_and_totals(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str) -> None:
+def test_order_and_totals(
+    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str
+) -> None:
     """Events stay in order of arrival, and a run's total is their sum."""
     for second in (30, 0, 15):
-        client.post(HEARTBEAT, json=heartbeat(startedAt=f"2025-06-01T12:00:{second:02}.000Z", elapsedMs=second + 1))
+        client.post(
+            HEARTBEAT, json=heartbeat(startedAt=f"2025-06-01T12:00:{second:02}.000Z", elapsedMs=second + 1)
+        )
     assert [event.active_seconds for event in platform.events_of(run_id)] == [0.031, 0.001, 0.016]
     [run] = platform.runs
     assert (run.run_id, run.windows, run.active_seconds, run.inactive_seconds) == (run_id, 3, 0.048, 9)
@@ -74,7 +79,9 @@ def test_a_hanging_platform_answers_late(
     """While the stand-in hangs nothing is answered or counted; released, it takes what waited."""
     platform.hang()
     statuses: list[int] = []
-    sender = threading.Thread(target=lambda: statuses.append(client.post(HEARTBEAT, json=heartbeat()).status_code))
+    sender = threading.Thread(
+        target=lambda: statuses.append(client.post(HEARTBEAT, json=heartbeat()).status_code)
+    )
     sender.start()
     sender.join(0.3)
     assert (sender.is_alive(), platform.events) == (True, ())
@@ -97,8 +104,6 @@ def test_no_token_no_answer(platform: PlatformStandIn) -> None:
         transport = httpx.ASGITransport(app=platform.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://stand-in") as client:
             return (await client.post("/caliper/event", json={"data": []})).status_code
-
-    import asyncio
 
     assert asyncio.run(ask()) == 401
 

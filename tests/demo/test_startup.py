@@ -20,7 +20,13 @@ from demo.serving import listen
 ROOT = Path(__file__).parents[2]
 
 # The command as its users start it, but over a folder of assets made for the test.
-COMMAND = "import sys, pathlib; from demo import server; server.STATIC = pathlib.Path(sys.argv[1]); sys.exit(server.main(sys.argv[2:]))"
+COMMAND = """
+import pathlib, sys
+from demo import server
+
+server.STATIC = pathlib.Path(sys.argv[1])
+sys.exit(server.main(sys.argv[2:]))
+"""
 
 
 @pytest.fixture

@@ -110,7 +110,9 @@ def test_an_unknown_course(client: httpx.Client, heartbeat: Build) -> None:
 
 def test_the_content_type_is_ignored(client: httpx.Client, heartbeat: Build) -> None:
     """A body sent as text is taken: an exit request needs no preflight."""
-    request = client.build_request("POST", HEARTBEAT, json=heartbeat(), headers={"Content-Type": "text/plain"})
+    request = client.build_request(
+        "POST", HEARTBEAT, json=heartbeat(), headers={"Content-Type": "text/plain"}
+    )
     assert client.send(request).status_code == 204
 
 
@@ -125,21 +127,23 @@ def test_nobody_signed_in(platform: PlatformStandIn) -> None:
 
 @pytest.mark.parametrize("fault", ["unknown", "directory", "token"])
 def test_who_is_unknown_and_who_cannot_be_asked_look_alike(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, fault: str
+    client_of_new_server: httpx.Client, platform: PlatformStandIn, heartbeat: Build, fault: str
 ) -> None:
     """An unknown user, a directory that is down and a token service that is down give the same bytes."""
     if fault == "unknown":
         platform.users.clear()
     platform.directory_down = fault == "directory"
     platform.token_service_down = fault == "token"
-    response = client.post(HEARTBEAT, json=heartbeat())
+    response = client_of_new_server.post(HEARTBEAT, json=heartbeat())
     assert response.status_code == 404
     assert response.json() == {
         "error": {"code": "USER_RESOLUTION_FAILED", "message": "Unable to resolve Timeback identity"}
     }
 
 
-def test_two_users_with_one_address(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build) -> None:
+def test_two_users_with_one_address(
+    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build
+) -> None:
     """An e-mail that two users share is a 409 everywhere."""
     platform.users.append(User("student-2", platform.users[0].email, "Sue", "Student"))
     assert client.post(HEARTBEAT, json=heartbeat()).status_code == 409
@@ -167,11 +171,11 @@ def test_a_busy_platform_is_asked_again_by_the_server(
     assert len(platform.events) == 1
 
 
-def test_who_is_signed_in(client: httpx.Client, platform: PlatformStandIn) -> None:
+def test_who_is_signed_in(client: httpx.Client, platform: PlatformStandIn, learner: str) -> None:
     """`me` gives the profile with courses and goals, `verify` the id; an unknown user is not verified."""
     assert client.get(ME).json() == {
         "id": "student-1",
-        "email": "student@example.com",
+        "email": learner,
         "name": "Sam Student",
         "school": {"id": "org-1", "name": "Test School"},
         "grade": 3,
