@@ -4,13 +4,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_snake
 from pydantic_core import ErrorDetails
 
 from tb_browser.errors import InvalidInputError
+
+SHOWN: Final = 60
+"""So many characters of a wrong value are quoted."""
 
 
 def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     mapping = to_py() if callable(to_py) else given
     if not isinstance(mapping, Mapping):
         raise InvalidInputError(field, f"{_shown(given)} is no mapping", remedy)
-    return {str(key): value for key, value in mapping.items()}
+    return {str(key): value for key, value in cast("Mapping[Any, Any]", mapping).items()}
 
 
 def validated[Model: BaseModel](
@@ -43,9 +46,7 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = inspect.signature(function).parameters.values()
-        known = {
-            parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY
-        }
+        known = {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
         @wraps(function)
         def checked(*args: P.args, **given: P.kwargs) -> R:
@@ -65,9 +66,7 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
     return decorate
 
 
-def _explained(
-    model: type[BaseModel], details: ErrorDetails, prefix: str, remedy: str | None
-) -> InvalidInputError:
+def _explained(model: type[BaseModel], details: ErrorDetails, prefix: str, remedy: str | None) -> InvalidInputError:
     location = tuple(to_snake(part) if isinstance(part, str) else str(part) for part in details["loc"])
     field = ".".join([prefix, *location] if prefix else location) or model.__name__
     match details["type"]:
@@ -75,9 +74,7 @@ def _explained(
             problem = "it is missing"
         case "extra_forbidden":
             parent = _inner(model, location[:-1]) or model
-            return InvalidInputError(
-                field, "there is no such key", _nearest(location[-1], parent.model_fields)
-            )
+            return InvalidInputError(field, "there is no such key", _nearest(location[-1], parent.model_fields))
         case "value_error":
             problem = f"{details['msg'].removeprefix('Value error, ')}, got {_shown(details['input'])}"
         case "string_pattern_mismatch":
@@ -111,4 +108,4 @@ def _inner(model: type[BaseModel], location: tuple[str, ...]) -> type[BaseModel]
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

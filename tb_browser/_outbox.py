@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tb_browser._ledger import Window
 from tb_browser._ports import Answer, NoAnswer, Response
@@ -26,7 +26,7 @@ from tb_browser.errors import (
     UserUnresolvedError,
     WrongAddressError,
 )
-from tb_browser.models import Activity, Heartbeat, Retry
+from tb_browser.models import ActivityRef, Heartbeat, Retry
 
 RESEND_UNTIL_MS: Final = 240_000
 """The server forgets a window after 300 s; a minute is kept for the way."""
@@ -39,7 +39,7 @@ MAX_BYTES: Final = 256 * 1024
 class Entry:
     """A closed window that waits: whose it is, where it goes, and what is known of its sendings."""
 
-    activity: Activity
+    activity: ActivityRef
     window: Window
     owner: str
     base_url: str
@@ -71,8 +71,8 @@ class Entry:
             run_id=self.activity.run_id,
             started_at=self.window.started_at_ms,
             ended_at=self.window.ended_at_ms,
-            active_ms=self.window.active_ms,
-            inactive_ms=self.window.inactive_ms,
+            elapsed_ms=self.window.active_ms,
+            paused_ms=self.window.inactive_ms,
         )
         return heartbeat.model_dump_json(exclude_none=True).encode()
 
@@ -90,7 +90,7 @@ class Entry:
     def from_stored(cls, stored: dict[str, Any]) -> "Entry":
         """Read a stored entry. Raises ValueError, TypeError or KeyError if it is none."""
         return cls(
-            Activity.model_validate(stored["activity"]),
+            ActivityRef.model_validate(stored["activity"]),
             Window(*(_whole(number) for number in stored["window"])),
             str(stored["owner"]),
             str(stored["baseUrl"]),
@@ -141,9 +141,7 @@ def coalesce(entries: Iterable[Entry]) -> list[Entry]:
     An entry that lies within another one of its run is left out: it was joined, and its removal was interrupted.
     """
     joined = list[Entry]()
-    for entry in sorted(
-        entries, key=lambda entry: (entry.key.rpartition("/")[0], entry.window.started_at_ms)
-    ):
+    for entry in sorted(entries, key=lambda entry: (entry.key.rpartition("/")[0], entry.window.started_at_ms)):
         last = joined[-1] if joined else None
         if last is None or (last.activity, last.owner, last.base_url) != (
             entry.activity,
@@ -169,9 +167,7 @@ def coalesce(entries: Iterable[Entry]) -> list[Entry]:
     return joined
 
 
-def overflow(
-    entries: Sequence[Entry], max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES
-) -> list[Entry]:
+def overflow(entries: Sequence[Entry], max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> list[Entry]:
     """The oldest entries that must go so that the others fit (delivery.md, Bounds)."""
     oldest_first = sorted(entries, key=lambda entry: entry.window.started_at_ms)
     size = sum(entry.size for entry in entries)
@@ -203,8 +199,7 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     if 200 <= status < 300:
         return (Fate.DUPLICATE if _json(answer).get("duplicate") is True else Fate.DELIVERED), None
     body = _json(answer)
-    given = body.get("error")
-    said: dict[str, Any] = given if isinstance(given, dict) else {}
+    said = _mapping(body.get("error"))
     words = str(said.get("message") or body.get("detail") or f"status {status}")
     if status in (401, 403):
         return Fate.KEEP, NotSignedInError(f"{url} says {status}: {words}. Sign in.", url=url, status=status)
@@ -219,9 +214,8 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
             f"{url} says {status}: {words}", url=url, status=status, retry_after_ms=retry_after_ms(answer)
         )
         return Fate.KEEP, error
-    details = said.get("details")
-    field = details.get("field") if isinstance(details, dict) else None
-    reason = details.get("message") if isinstance(details, dict) else None
+    details = _mapping(said.get("details"))
+    field, reason = details.get("field"), details.get("message")
     message = f"{url} refuses the request ({status}): {words}" + (f" ({field}: {reason})" if field else "")
     return Fate.REJECTED, RejectedError(
         message, url=url, status=status, field=field, server_message=str(reason or words)
@@ -233,7 +227,11 @@ def _json(response: Response) -> dict[str, Any]:
         body = json.loads(response.body)
     except ValueError:
         return {}
-    return body if isinstance(body, dict) else {}
+    return _mapping(body)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def retry_after_ms(response: Response) -> float | None:

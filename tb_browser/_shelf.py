@@ -125,7 +125,7 @@ class Shelf:
     def _set_aside(self, key: str, text: str) -> None:
         self.corrupt += 1
         self._erase(key)
-        aside = [other for other in self._storage.keys() if other.startswith(CORRUPT)]
+        aside = [other for other in tuple(self._storage.keys()) if other.startswith(CORRUPT)]
         for other in aside[: max(0, len(aside) + 1 - KEPT_CORRUPT)]:
             self._storage.remove(other)
         self._storage.set(CORRUPT + key, text)

@@ -10,7 +10,6 @@ very same instant, so that nothing falls between two windows, except where the t
     tracking  shown      - hidden, idle  goes on         tracking
     tracking  frozen     + frozen        closes, leaves  asleep
     tracking  thawed     - frozen        goes on         tracking
-    tracking  leaving                    closes, leaves  tracking
     tracking  input      - idle          goes on         tracking
     tracking  pause      + asked         goes on         tracking
     tracking  resume     - asked         goes on         tracking
@@ -102,8 +101,7 @@ class Rule:
 
 
 ASKED, HIDDEN, FROZEN, IDLE = (
-    frozenset({reason})
-    for reason in (PauseReason.ASKED, PauseReason.HIDDEN, PauseReason.FROZEN, PauseReason.IDLE)
+    frozenset({reason}) for reason in (PauseReason.ASKED, PauseReason.HIDDEN, PauseReason.FROZEN, PauseReason.IDLE)
 )
 
 TRANSITIONS: Final[dict[tuple[Phase, Signal], Rule]] = {
@@ -111,7 +109,6 @@ TRANSITIONS: Final[dict[tuple[Phase, Signal], Rule]] = {
     (Phase.TRACKING, Signal.SHOWN): Rule(drop=HIDDEN | IDLE),
     (Phase.TRACKING, Signal.FROZEN): Rule(add=FROZEN, closes=True, leaves=True, then=Phase.ASLEEP),
     (Phase.TRACKING, Signal.THAWED): Rule(drop=FROZEN),
-    (Phase.TRACKING, Signal.LEAVING): Rule(closes=True, leaves=True),
     (Phase.TRACKING, Signal.INPUT): Rule(drop=IDLE),
     (Phase.TRACKING, Signal.PAUSE): Rule(add=ASKED),
     (Phase.TRACKING, Signal.RESUME): Rule(drop=ASKED),
@@ -166,9 +163,7 @@ class Tracker:
         self._ended_at_ms = 0
         self._window = self._opened_at(opened_ms, now, HIDDEN if hidden else frozenset())
         self._reasons = self._window.reasons
-        self._beat_ms = opened_ms + (
-            timing.heartbeat_ms if timing.first_beat_ms is None else timing.first_beat_ms
-        )
+        self._beat_ms = opened_ms + (timing.heartbeat_ms if timing.first_beat_ms is None else timing.first_beat_ms)
         self._hidden_ms = opened_ms
         self._input_ms = opened_ms
         self._carry = Carry()
@@ -195,9 +190,7 @@ class Tracker:
             return None
         return max(0.0, min(WAKE_MS, self._beat_ms - mono_ms, self._timed_out_ms - mono_ms))
 
-    def handle(
-        self, signal: Signal, now: Moment, *, at_ms: float | None = None, busy: bool = False
-    ) -> list[Effect]:
+    def handle(self, signal: Signal, now: Moment, *, at_ms: float | None = None, busy: bool = False) -> list[Effect]:
         """Take a signal that happened at `at_ms` and is told `now`; `busy` if Python kept the wake-up waiting."""
         if self.phase is Phase.ENDED:
             return []
@@ -213,7 +206,7 @@ class Tracker:
             effects += self._catch_up(now.mono_ms)
             effects += self._slept(now.mono_ms, now)
         self._sure = now
-        if self.is_paused != was_paused and self.phase is not Phase.ENDED:
+        if self.is_paused != was_paused and signal is not Signal.END:
             effects.append(Paused() if self.is_paused else Resumed())
         return effects
 
@@ -276,9 +269,7 @@ class Tracker:
                 break
             now = self._sure.back_to(due_ms)
             if signal is Signal.BEAT:
-                missed = (
-                    min(mono_ms, self._idle_due_ms, self._timed_out_ms) - due_ms
-                ) // self._timing.heartbeat_ms
+                missed = (min(mono_ms, self._idle_due_ms, self._timed_out_ms) - due_ms) // self._timing.heartbeat_ms
                 due_ms += missed * self._timing.heartbeat_ms
                 self._beat_ms = due_ms + self._timing.heartbeat_ms
                 if self._timing.idle_timeout_ms is not None and not self._reasons:

@@ -27,9 +27,7 @@ class Activity:
 
     def __init__(self, options: StartOptions, host: Host, delivery: Delivery, not_before_ms: float) -> None:
         self._options = options
-        self._wire = models.Activity(
-            id=options.id, name=options.name, course=options.course, run_id=options.run_id
-        )
+        self._wire = models.ActivityRef(id=options.id, name=options.name, course=options.course, run_id=options.run_id)
         self._host = host
         self._delivery = delivery
         self._callbacks = Callbacks(

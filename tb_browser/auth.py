@@ -44,9 +44,11 @@ class Cookies:
     ask: Callable[[], str | Awaitable[str]] | None = None
 
     def flow(self, request: Request) -> Flow:
+        """The request as it is."""
         yield request
 
     def last_known(self, request: Request) -> Request:
+        """The request as it is."""
         return request
 
 
@@ -61,6 +63,7 @@ class Bearer:
         return "bearer(<token not shown>)"
 
     def flow(self, request: Request) -> Flow:
+        """The request with the token, and once more with a new one if that is refused."""
         if self._token is None:
             self._token = str((yield Ask.TOKEN))
         answer = yield self.last_known(request)
@@ -69,6 +72,7 @@ class Bearer:
             yield self.last_known(request)
 
     def last_known(self, request: Request) -> Request:
+        """The request with the last token, if there was one."""
         if self._token is None:
             return request
         return replace(request, headers={**request.headers, "authorization": f"Bearer {self._token}"})
@@ -87,10 +91,6 @@ def bearer(get_token: Callable[[], str | Awaitable[str]]) -> Auth:
 def check_secrecy(auth: Auth, base_url: str) -> None:
     """A token must not travel in the clear, except to this very machine. Raises InvalidInputError."""
     parts = urlsplit(base_url)
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1") or (parts.hostname or "").endswith(
-        ".localhost"
-    )
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1") or (parts.hostname or "").endswith(".localhost")
     if isinstance(auth, Bearer) and parts.scheme != "https" and not local:
-        raise InvalidInputError(
-            "base_url", f"{base_url!r} would carry the bearer token in the clear", "Use https."
-        )
+        raise InvalidInputError("base_url", f"{base_url!r} would carry the bearer token in the clear", "Use https.")

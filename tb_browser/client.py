@@ -114,9 +114,7 @@ def _time(given: object) -> TimeTracking | None:
 class Timeback:
     """A client of one Timeback server. Made by `create_client()`."""
 
-    def __init__(
-        self, host: Host, courier: Courier, user_key: str | None, default_course: Course | None
-    ) -> None:
+    def __init__(self, host: Host, courier: Courier, user_key: str | None, default_course: Course | None) -> None:
         self._courier = courier
         self._delivery = Delivery(host, courier, user_key)
         self.activity = Activities(host, self._delivery, default_course)
@@ -151,9 +149,7 @@ def _absolute(host: Host, base_url: str) -> str:
     if parts.scheme in ("http", "https") and parts.netloc:
         return absolute.rstrip("/")
     problem = f"{base_url!r} is not an http(s) URL in full, and there is no page to complete it"
-    raise InvalidInputError(
-        "base_url", problem, "Give it in full, such as https://school.example/api/timeback."
-    )
+    raise InvalidInputError("base_url", problem, "Give it in full, such as https://school.example/api/timeback.")
 
 
 @keywords(ClientOptions)
@@ -176,9 +172,7 @@ def create_client(
 
     Raises InvalidInputError. Source: api.md, The client.
     """
-    options = validated(
-        ClientOptions, {"base_url": base_url, "credentials": credentials, "user_key": user_key}
-    )
+    options = validated(ClientOptions, {"base_url": base_url, "credentials": credentials, "user_key": user_key})
     host = host or choose_host()
     absolute = _absolute(host, options.base_url)
     auth = auth or Cookies()

@@ -30,7 +30,7 @@ from tb_browser.errors import (
     TimebackError,
     UnavailableError,
 )
-from tb_browser.models import Activity, Retry, Verification
+from tb_browser.models import ActivityRef, Retry, Verification
 
 TIMEOUT_MS: Final = 40_000.0
 """The official server answers 502 after up to 30 s when the platform hangs."""
@@ -120,7 +120,7 @@ class Delivery:
 
     # --- what is kept ---
 
-    def put(self, activity: Activity, window: Window) -> None:
+    def put(self, activity: ActivityRef, window: Window) -> None:
         """Keep a closed window until it is delivered or lost."""
         self._shelf.put(self._entry(activity, window))
 
@@ -128,7 +128,7 @@ class Delivery:
         """How many windows wait: of one run, or all of this user's."""
         return sum(1 for entry in self._mine() if run_id in (None, entry.activity.run_id))
 
-    def checkpoint(self, session: str, activity: Activity, window: Window | None) -> None:
+    def checkpoint(self, session: str, activity: ActivityRef, window: Window | None) -> None:
         """Write the window in progress down, and have the browser guard it (delivery.md, Checkpoint and Guard)."""
         self.lift_guard()
         if window is None:
@@ -138,9 +138,7 @@ class Delivery:
         self._guard = self._courier.transport.guard(self._signed(entry)) if self._may_send_blindly() else None
         self._sessions.add(session)
         self._shelf.keep_checkpoint(
-            Checkpoint(
-                session, entry, int(self._host.now().wall_ms), self._host.tab_token, self._guard is not None
-            )
+            Checkpoint(session, entry, int(self._host.now().wall_ms), self._host.tab_token, self._guard is not None)
         )
 
     def was_claimed(self, session: str) -> bool:
@@ -217,16 +215,12 @@ class Delivery:
 
     # --- inside ---
 
-    def _entry(self, activity: Activity, window: Window) -> Entry:
+    def _entry(self, activity: ActivityRef, window: Window) -> Entry:
         return Entry(activity, window, self._owner, self._courier.base_url)
 
     def _mine(self) -> list[Entry]:
         base_url = self._courier.base_url
-        return [
-            entry
-            for entry in self._shelf.entries()
-            if (entry.owner, entry.base_url) == (self._owner, base_url)
-        ]
+        return [entry for entry in self._shelf.entries() if (entry.owner, entry.base_url) == (self._owner, base_url)]
 
     def _signed(self, entry: Entry) -> Request:
         request = self._courier.request("POST", "/activity/heartbeat", entry.body())
@@ -339,9 +333,7 @@ class Delivery:
             return
         wall_ms = self._host.now().wall_ms
         waits = [
-            judge(entry, wall_ms, self.retry).wait_ms
-            for entry in self._mine()
-            if entry.key not in self._in_flight
+            judge(entry, wall_ms, self.retry).wait_ms for entry in self._mine() if entry.key not in self._in_flight
         ]
         if waits:
             self._wait(min(waits))
@@ -404,9 +396,7 @@ class Delivery:
             if checkpoint.tab != self._host.tab_token and abs(wall_ms - checkpoint.at_ms) < STALE_MS:
                 continue
             self._shelf.drop_checkpoint(checkpoint.session)
-            if self._shelf.has(
-                entry
-            ):  # it was closed, and the page died before it could take the checkpoint away
+            if self._shelf.has(entry):  # it was closed, and the page died before it could take the checkpoint away
                 continue
             self._shelf.put(entry.sent(checkpoint.at_ms) if checkpoint.guarded else entry)
             if self.observer:

@@ -26,9 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def iso_from_ms(wall_ms: int) -> str:
     """ISO 8601 in UTC with milliseconds, exact: 1000 → `1970-01-01T00:00:01.000Z`."""
-    return (
-        (_EPOCH + timedelta(milliseconds=wall_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return (_EPOCH + timedelta(milliseconds=wall_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def utc_from_ms(wall_ms: int) -> datetime:
@@ -110,7 +108,7 @@ class TimeTracking(Wire):
     retry: Retry = Retry()
 
 
-class Activity(Wire):
+class ActivityRef(Wire):
     """What is worked on, as every window and the completion name it."""
 
     id: Annotated[
@@ -124,7 +122,7 @@ class Activity(Wire):
     run_id: Annotated[Text, Field(description="Give the saved run_id, or leave it out for a new run.")]
 
 
-class StartOptions(Activity):
+class StartOptions(ActivityRef):
     """What `activity.start()` takes besides its callbacks."""
 
     time: TimeTracking | None
@@ -142,9 +140,7 @@ class ClientOptions(Wire):
 
     base_url: Annotated[
         Text,
-        Field(
-            description="Give the URL of the server's routes, such as https://school.example/api/timeback."
-        ),
+        Field(description="Give the URL of the server's routes, such as https://school.example/api/timeback."),
     ]
     credentials: Annotated[
         Literal["include", "same-origin", "omit"],
@@ -153,13 +149,15 @@ class ClientOptions(Wire):
     user_key: Annotated[Text | None, Field(description="Give what tells users apart, or leave it out.")]
 
 
-class Heartbeat(Activity):
+class Heartbeat(ActivityRef):
     """One window on the wire (protocol.md, POST /activity/heartbeat)."""
 
     started_at: Instant
     ended_at: Instant
-    active_ms: int = Field(ge=0, alias="elapsedMs")
-    inactive_ms: int = Field(ge=0, alias="pausedMs")
+    elapsed_ms: Annotated[int, Field(ge=0)]
+    """Active milliseconds: the wire's name for them. This is the only place where both names meet."""
+    paused_ms: Annotated[int, Field(ge=0)]
+    """Inactive milliseconds."""
 
 
 class Verification(Wire):

@@ -81,7 +81,11 @@ class PageHost:
                 call()
 
         handle = loop.call_later(delay_ms / 1000, fire)
-        return lambda: handle.cancel()
+
+        def stop() -> None:
+            handle.cancel()  # whichever it is by then
+
+        return stop
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -100,29 +104,18 @@ class PageHost:
         js_document, js_window = self._js.document, self._js.window
         stops = [
             self._listen(js_document, "visibilitychange", lambda event: self._tell_visibility(tell, event)),
-            # Chromium tells of freezing; elsewhere pagehide and pageshow say the same of the back/forward cache.
+            # Leaving for good and for the back/forward cache look alike; only the latter comes back, by pageshow.
+            self._listen(js_window, "pagehide", lambda event: tell(Signal.FROZEN, event.timeStamp)),
+            self._listen(js_window, "pageshow", lambda event: tell(Signal.THAWED, event.timeStamp)),
+            # Chromium tells of freezing too: https://developer.chrome.com/docs/web-platform/page-lifecycle-api
             self._listen(js_document, "freeze", lambda event: tell(Signal.FROZEN, event.timeStamp)),
             self._listen(js_document, "resume", lambda event: tell(Signal.THAWED, event.timeStamp)),
-            self._listen(
-                js_window,
-                "pagehide",
-                lambda event: tell(Signal.FROZEN if event.persisted else Signal.LEAVING, event.timeStamp),
-            ),
-            self._listen(
-                js_window,
-                "pageshow",
-                lambda event: tell(Signal.THAWED, event.timeStamp) if event.persisted else None,
-            ),
             self._watch_long_tasks(),
         ]
         if inputs:
             stops.append(self._watch_inputs())
 
-        def stop() -> None:
-            while stops:
-                stops.pop()()
-
-        return stop
+        return _all(stops)
 
     def is_hidden(self) -> bool:
         return self._js.document.visibilityState == "hidden"
@@ -181,9 +174,7 @@ class PageHost:
 
     def _listen(self, js_target: Any, name: str, call: Callable[[Any], None]) -> Stop:
         js_call = self._ffi.create_proxy(call)
-        js_options = self._ffi.to_js(
-            {"capture": True, "passive": True}, dict_converter=self._js.Object.fromEntries
-        )
+        js_options = self._ffi.to_js({"capture": True, "passive": True}, dict_converter=self._js.Object.fromEntries)
         js_target.addEventListener(name, js_call, js_options)
 
         def stop() -> None:
@@ -199,8 +190,7 @@ class PageHost:
         def note(event: Any) -> None:
             self._input_ms = event.timeStamp
 
-        stops = [self._listen(self._js.window, name, note) for name in INPUT_EVENTS]
-        return lambda: [stop() for stop in stops] and None
+        return _all([self._listen(self._js.window, name, note) for name in INPUT_EVENTS])
 
     def _media_plays(self) -> bool:
         """A muted loop is decoration: it keeps nobody active. Media in frames of other origins cannot be seen."""
@@ -213,13 +203,13 @@ class PageHost:
         js_observer_class = getattr(self._js, "PerformanceObserver", None)
         if js_observer_class is None or "longtask" not in js_observer_class.supportedEntryTypes:
             return lambda: None
-        js_call = self._ffi.create_proxy(
-            lambda entries, _observer: self._note_long_tasks(entries.getEntries())
-        )
+
+        def note(js_entries: Any, _js_observer: Any) -> None:
+            self._note_long_tasks(js_entries.getEntries())
+
+        js_call = self._ffi.create_proxy(note)
         self._observer = js_observer_class.new(js_call)
-        self._observer.observe(
-            self._ffi.to_js({"type": "longtask"}, dict_converter=self._js.Object.fromEntries)
-        )
+        self._observer.observe(self._ffi.to_js({"type": "longtask"}, dict_converter=self._js.Object.fromEntries))
 
         def stop() -> None:
             self._observer.disconnect()
@@ -243,10 +233,10 @@ class PageHost:
         """Private mode and blocked cookies forbid even the look at `localStorage`, or give it no room."""
         try:
             storage = LocalStorage(getattr(self._js, name))
-            usable = storage.set("tb_browser/probe", "1")
-            storage.remove("tb_browser/probe")
-        except Exception:  # noqa: BLE001 - JsException (SecurityError): memory takes its place
-            usable = False
+        except self._ffi.JsException:  # SecurityError
+            return MemoryStorage()
+        usable = storage.set("tb_browser/probe", "1")
+        storage.remove("tb_browser/probe")
         return storage if usable else MemoryStorage()
 
     def _tab_token(self) -> str:
@@ -254,3 +244,11 @@ class PageHost:
         token = session.get("tb_browser/tab") or self.new_run_id()
         session.set("tb_browser/tab", token)
         return token
+
+
+def _all(stops: list[Stop]) -> Stop:
+    def stop() -> None:
+        while stops:
+            stops.pop()()
+
+    return stop

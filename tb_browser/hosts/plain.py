@@ -43,7 +43,7 @@ class PlainHost:
 
     def watch(self, tell: Tell, *, inputs: bool) -> Stop:  # noqa: ARG002 - there is nothing to touch
         def leave() -> None:
-            tell(Signal.LEAVING, self.now().mono_ms)
+            tell(Signal.FROZEN, self.now().mono_ms)
 
         atexit.register(leave)
         return lambda: atexit.unregister(leave)

@@ -31,7 +31,10 @@ class FetchTransport:
             answered(_no_answer(error))
 
         def came(js_response: Any) -> None:
-            js_response.text().then(lambda text: answered(_response(js_response, text)), failed)
+            def read(text: str) -> None:
+                answered(_response(js_response, text))
+
+            js_response.text().then(read, failed)
 
         self._js.fetch(request.url, self._options(request)).then(came, failed)
 
@@ -46,7 +49,11 @@ class FetchTransport:
             js_fetch_later(request.url, options)
         except self._ffi.JsException:  # over its quota, or forbidden by policy: there is no guard then
             return None
-        return lambda: js_controller.abort()
+
+        def call_off() -> None:
+            js_controller.abort()
+
+        return call_off
 
     async def aclose(self) -> None:
         pass

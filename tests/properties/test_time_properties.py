@@ -22,7 +22,6 @@ SIGNALS = [
     Signal.SHOWN,
     Signal.FROZEN,
     Signal.THAWED,
-    Signal.LEAVING,
     Signal.INPUT,
     Signal.PAUSE,
     Signal.RESUME,
@@ -57,9 +56,7 @@ class Session:
     def take(self, step: Step) -> None:
         mono = self.now.mono_ms + step.wait_ms
         self.now = Moment(mono, self.now.wall_ms + step.wait_ms + step.wall_jump_ms)
-        effects = self.tracker.handle(
-            step.signal, self.now, at_ms=max(0.0, mono - step.late_ms), busy=step.busy
-        )
+        effects = self.tracker.handle(step.signal, self.now, at_ms=max(0.0, mono - step.late_ms), busy=step.busy)
         self.keep(effects)
 
     def keep(self, effects: list[Effect]) -> None:
@@ -72,9 +69,7 @@ waits = st.one_of(
     st.floats(0, 1_000_000),
     st.sampled_from([0.0, 1 / 3, 999.9999, 1_000.0, 15_000.0, 600_000.0]),
 )
-jumps = st.one_of(
-    st.just(0.0), st.just(0.0), st.sampled_from([-HOUR, HOUR, -DAY, DAY, 4_999.0, 5_001.0, -5_001.0])
-)
+jumps = st.one_of(st.just(0.0), st.just(0.0), st.sampled_from([-HOUR, HOUR, -DAY, DAY, 4_999.0, 5_001.0, -5_001.0]))
 steps = st.builds(
     Step,
     signal=st.sampled_from(SIGNALS),
