@@ -63,9 +63,7 @@ def run(
             _show_until_done(process, doing)
     if process.returncode != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
-        raise SetUpError(
-            f"cannot {doing}: {_reason(said)}. {remedy} (all that was said: {log.relative_to(ROOT)})"
-        )
+        raise SetUpError(f"cannot {doing}: {_reason(said)}. {remedy} (all that was said: {log.relative_to(ROOT)})")
 
 
 def _show_until_done(process: "subprocess.Popen[bytes]", doing: str) -> None:

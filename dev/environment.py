@@ -20,8 +20,7 @@ LOCKS = {"demo": ROOT / "demo" / "requirements.txt", "tests": ROOT / "tests" / "
 def enter(purpose: str, module: str, arguments: list[str]) -> NoReturn:
     """Make everything ready that `purpose` ("demo" or "tests") needs and become `python -m module arguments`."""
     with one_line_errors():
-        with exclusive(WORK / "environment.lock"):
-            _install(purpose)
+        ready(purpose)
         assembled = subprocess.run([PYTHON, "-m", "static.assemble"], cwd=ROOT, check=False)
     if assembled.returncode != 0:
         raise SystemExit(assembled.returncode)
@@ -32,11 +31,16 @@ def enter(purpose: str, module: str, arguments: list[str]) -> NoReturn:
     os.execv(PYTHON, command)
 
 
-def _install(purpose: str) -> None:
+def ready(purpose: str) -> None:
     """Bring the environment to the lock of `purpose`; do nothing when it is there already.
 
     The lock of the tests holds that of the demo with the same versions, so both share one environment.
     """
+    with exclusive(WORK / "environment.lock"):
+        _install(purpose)
+
+
+def _install(purpose: str) -> None:
     locks = hashlib.sha256(b"".join(path.read_bytes() for path in LOCKS.values())).hexdigest()
     installed = _stamped(locks)
     if purpose in installed:

@@ -47,9 +47,7 @@ def _candidates() -> Iterator[str]:
 
 def _fitting(candidate: str) -> str | None:
     try:
-        answer = subprocess.run(
-            [candidate, "-c", ASK], capture_output=True, text=True, check=False, timeout=30
-        )
+        answer = subprocess.run([candidate, "-c", ASK], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     fields = answer.stdout.strip().split("|")

@@ -1,0 +1,1 @@
+"""Tests in a real Chromium, by pytest-playwright's sync fixtures."""

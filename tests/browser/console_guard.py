@@ -1,0 +1,33 @@
+"""Whatever a page complains of in its console fails the test, unless the test expects it."""
+
+import re
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, WebError
+
+
+class Console:
+    """The complaints of all pages of the watched contexts."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        self._expected: list[str] = []
+
+    def watch(self, context: BrowserContext) -> None:
+        """Collect console errors and uncaught errors of this context's pages and workers."""
+        context.on("console", self._note_message)
+        context.on("weberror", self._note_error)
+
+    def expect(self, pattern: str) -> None:
+        """Let complaints pass that match this regular expression."""
+        self._expected.append(pattern)
+
+    def unexpected(self) -> list[str]:
+        """The complaints that nothing expected."""
+        return [text for text in self.complaints if not any(re.search(known, text) for known in self._expected)]
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _note_error(self, error: WebError) -> None:
+        self.complaints.append(f"uncaught: {error.error}")
