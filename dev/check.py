@@ -44,16 +44,24 @@ def main(arguments: list[str]) -> int:
 
 
 def _shares(arguments: list[str]) -> tuple[list[str] | None, list[str] | None]:
-    """pytest's arguments for the tests without a browser and for those with one; None where there is nothing to run."""
-    paths = [argument for argument in arguments if Path(argument.partition("::")[0]).exists()]
+    """Split pytest's arguments into those for the tests without a browser and those for the tests with one.
+
+    None stands where the arguments name test files, all of the other kind.
+    """
+    paths = [argument for argument in arguments if _lies_in(TESTS, argument)]
     options = [argument for argument in arguments if argument not in paths]
-    in_browser = [path for path in paths if Path(path.partition("::")[0]).resolve().is_relative_to(BROWSER_TESTS)]
+    in_browser = [path for path in paths if _lies_in(BROWSER_TESTS, path)]
     plain = [path for path in paths if path not in in_browser]
-    everywhere = not paths or any(Path(path).resolve() == TESTS for path in plain)
+    everywhere = not paths or any(_lies_in(Path(path), str(TESTS)) for path in plain)
     return (
         [*(plain or [str(TESTS)]), f"--ignore={BROWSER_TESTS}", *options] if plain or everywhere else None,
         [*(in_browser or [str(BROWSER_TESTS)]), *options] if in_browser or everywhere else None,
     )
+
+
+def _lies_in(folder: Path, argument: str) -> bool:
+    path = Path(argument.partition("::")[0]).resolve()
+    return path.exists() and path.is_relative_to(folder.resolve())
 
 
 def _run(command: list[str]) -> int:

@@ -94,5 +94,5 @@ def _show_until_done(process: "subprocess.Popen[bytes]", doing: str) -> None:
 def _reason(said: str) -> str:
     """Pick the line in which a tool says what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if line.lower().lstrip("× ").startswith(MARKS_OF_A_REASON)]
+    telling = [line for line in lines if line.lower().lstrip("\N{MULTIPLICATION SIGN} ").startswith(MARKS_OF_A_REASON)]
     return (telling or lines or ["it gave no reason"])[-1].rstrip(".")[:300]

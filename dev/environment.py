@@ -28,7 +28,7 @@ def enter(purpose: str, module: str, arguments: list[str]) -> NoReturn:
     command = [str(PYTHON), "-m", module, *arguments]
     if os.name == "nt":  # there, exec gives the terminal back before the new process is done
         raise SystemExit(subprocess.call(command))
-    os.execv(PYTHON, command)
+    os.execv(PYTHON, command)  # noqa: S606 - no shell is wanted
 
 
 def ready(purpose: str) -> None:

@@ -1,7 +1,8 @@
 """A browser whose tabs really are hidden, frozen, closed, crashed and killed.
 
-A browser that Playwright launches pretends that every page is focused and visible. This one is started by ourselves, and
-Playwright only connects to it, so the page's life is Chromium's own: real `visibilitychange`, real throttling, bfcache.
+A browser that Playwright launches pretends that every page is focused and visible. This one is started by ourselves,
+and Playwright only connects to it, so the page's life is Chromium's own: real `visibilitychange`, real throttling and a
+real bfcache.
 
     with RealBrowser(playwright) as browser:
         tab = browser.open("http://127.0.0.1:8000/")
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import CDPSession, Page, Playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from tb_browser.testing.chromium import CHROMIUM_FLAGS, ChromiumNotFoundError, ChromiumProcess, find_chromium
@@ -94,7 +95,7 @@ class RealBrowser:
         """Close the browser in good order, its profile written; its pages may be told nothing."""
         if self.process.running:
             with suppress(PlaywrightError):  # it may be gone before it answers
-                self._browser.new_browser_cdp_session().send("Browser.close")
+                _send(self._browser.new_browser_cdp_session(), "Browser.close")
         self._end()
 
     def kill(self) -> None:
@@ -170,9 +171,13 @@ class RealTab:
         self.page.evaluate(WATCH_LIFECYCLE)
         before = self._seen(event)
         session = self.page.context.new_cdp_session(self.page)
-        session.send("Page.setWebLifecycleState", {"state": state})
+        _send(session, "Page.setWebLifecycleState", state=state)
         self._browser.until(lambda: self._seen(event) > before, f"the tab is {event}")
         session.detach()
 
     def _seen(self, event: str) -> int:
         return int(self.page.evaluate("event => globalThis.__tbLifecycle[event]", event))
+
+
+def _send(session: CDPSession, method: str, **params: str) -> None:
+    session.send(method, params)  # pyright: ignore[reportUnknownMemberType] - Playwright leaves the dict's types open

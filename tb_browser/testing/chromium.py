@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -89,10 +89,8 @@ class ChromiumProcess:
         arguments: Sequence[str] = (),
     ) -> None:
         program = executable or find_chromium()
-        self._temporary = (
-            None if user_data_dir else tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        )
-        self.profile = user_data_dir or Path(self._temporary.name)
+        self._clean_up = ExitStack()
+        self.profile = user_data_dir or self._temporary_profile()
         self.profile.mkdir(parents=True, exist_ok=True)
         # A browser that was killed leaves its last address here.
         (self.profile / "DevToolsActivePort").unlink(missing_ok=True)
@@ -141,15 +139,19 @@ class ChromiumProcess:
     def clean_up(self) -> None:
         """Kill what still runs and remove a temporary profile."""
         self.kill()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._clean_up.close()
+
+    def _temporary_profile(self) -> Path:
+        # A dying process may still write into it, so that its removal needs patience.
+        folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        return Path(self._clean_up.enter_context(folder))
 
     def _await_endpoint(self) -> str:
         address = self.profile / "DevToolsActivePort"
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.running:
             lines = address.read_text().splitlines() if address.exists() else []
-            if len(lines) == 2:  # noqa: PLR2004 - the port, then the path
+            if len(lines) == 2:  # the port, then the path
                 return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
             time.sleep(0.02)
         said = self._log.read_text(errors="replace").strip().splitlines()
