@@ -39,10 +39,17 @@ def _candidates() -> Iterator[str]:
             path = Path(folder, name)
             if os.access(path, os.X_OK):
                 yield str(path)
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
-    for version in versions:
-        for path in sorted(pyenv.glob(f"{version}.*/bin/python")):
-            yield str(path)
+    for root in _pyenv_roots():
+        for version in versions:
+            yield from sorted(str(path) for path in root.glob(f"versions/{version}.*/bin/python"))
+
+
+def _pyenv_roots() -> Iterator[Path]:
+    """Where pyenv keeps its versions; the shims on the PATH tell it even to an empty home."""
+    yield Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for folder in os.get_exec_path():
+        if Path(folder).name == "shims":
+            yield Path(folder).parent
 
 
 def _fitting(candidate: str) -> str | None:

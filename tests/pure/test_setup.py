@@ -99,14 +99,18 @@ def test_an_interpreter_is_run_before_it_is_believed(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(os.name != "posix", reason="shell scripts stand in for interpreters")
-def test_pyenvs_versions_are_found_behind_its_shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An inactive version of pyenv serves, although its shim does not run."""
+@pytest.mark.parametrize("root", ["PYENV_ROOT", "PATH"])
+def test_pyenvs_versions_are_found_behind_its_shims(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inactive version of pyenv serves, although its shim does not run, wherever pyenv lies."""
     (tmp_path / "versions" / "3.13.0" / "bin").mkdir(parents=True)
+    (tmp_path / "shims").mkdir()
     shim(tmp_path / "versions" / "3.13.0" / "bin", "python", "echo 'cpython|3|13|/inactive'")
-    shim(tmp_path, "python3.13", "exit 127")
+    shim(tmp_path / "shims", "python3.13", "exit 127")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(root, str(tmp_path / "shims" if root == "PATH" else tmp_path))
     monkeypatch.delenv("UV_PYTHON", raising=False)
     assert interpreter.find_interpreter() == "/inactive"
 
@@ -139,7 +143,7 @@ def test_a_missing_tool_gives_one_line() -> None:
 
 
 def test_the_lock_names_exactly_the_wheels_served(tmp_path: Path) -> None:
-    """Where npm's lock lists Pyodide's own wheels, each served wheel is named with its own hash, needs are those of the browser."""
+    """In the place of npm's list stand the wheels that are served, with their hashes and a browser's needs."""
     info = {"python": "3.14.2"}
     (tmp_path / LOCK).write_text(json.dumps({"info": info, "packages": {"numpy": {"file_name": "numpy.whl"}}}))
     needs = (
