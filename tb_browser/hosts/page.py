@@ -204,7 +204,7 @@ class PageHost:
         if js_observer_class is None or "longtask" not in js_observer_class.supportedEntryTypes:
             return lambda: None
 
-        def note(js_entries: Any, _js_observer: Any) -> None:
+        def note(js_entries: Any, *_others: Any) -> None:
             self._note_long_tasks(js_entries.getEntries())
 
         js_call = self._ffi.create_proxy(note)
