@@ -44,9 +44,7 @@ LESSONS = {
         name="Fractions",
         course={"subject": "Math", "grade": 3},
         questions=(
-            Question(
-                "q1", "A pizza is cut into 4 equal slices. You eat 2. Which fraction is left?", Fraction(1, 2)
-            ),
+            Question("q1", "A pizza is cut into 4 equal slices. You eat 2. Which fraction is left?", Fraction(1, 2)),
             Question("q2", "Which fraction is larger?", Fraction(3, 4), ("2/3", "3/4")),
             Question("q3", "1/5 + 2/5 = ?", Fraction(3, 5)),
             Question("q4", "Which fraction is equal to 1/3?", Fraction(2, 6), ("2/6", "1/6", "3/6")),
@@ -69,9 +67,7 @@ def as_fraction(answer: str) -> Fraction | None:
 
 def grade(lesson: Lesson, answers: Mapping[str, str]) -> Grade:
     """Compare by value, so that 2/4 is as good as 1/2."""
-    correct = sum(
-        as_fraction(answers.get(question.id, "")) == question.answer for question in lesson.questions
-    )
+    correct = sum(as_fraction(answers.get(question.id, "")) == question.answer for question in lesson.questions)
     total = len(lesson.questions)
     return Grade(
         correct=correct,

@@ -47,9 +47,7 @@ def official_server(platform: PlatformStandIn | RealPlatform, get_email: GetEmai
 
 
 @asynccontextmanager
-async def connected(
-    timeback: TimebackFastAPI, platform: PlatformStandIn | RealPlatform
-) -> AsyncIterator[None]:
+async def connected(timeback: TimebackFastAPI, platform: PlatformStandIn | RealPlatform) -> AsyncIterator[None]:
     """Hold the way to the platform open: for the stand-in, a second port on loopback."""
     if isinstance(platform, RealPlatform):
         yield
@@ -68,8 +66,6 @@ def _send_to(timeback: TimebackFastAPI, base_url: str) -> TimebackClient:
     `TimebackClient(base_url=…)` is public, but the server's configuration cannot ask for it: so the client
     that the server would make at first use is put in place before that.
     """
-    client = TimebackClient(
-        base_url=base_url, auth_url=f"{base_url}/oauth2/token", **asdict(STAND_IN_CREDENTIALS)
-    )
+    client = TimebackClient(base_url=base_url, auth_url=f"{base_url}/oauth2/token", **asdict(STAND_IN_CREDENTIALS))
     timeback.instance._client_factory._client = client  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return client

@@ -70,9 +70,7 @@ class PlatformStandIn:
         with self._arrived:
             if not self._arrived.wait_for(lambda: reached(tuple(self._events)), timeout_s):
                 listed = ", ".join(f"{event.kind} {event.run_id}" for event in self._events) or "nothing"
-                raise TimeoutError(
-                    f"The events waited for did not arrive in {timeout_s} s. Arrived: {listed}."
-                )
+                raise TimeoutError(f"The events waited for did not arrive in {timeout_s} s. Arrived: {listed}.")
             return tuple(self._events)
 
     def reset(self) -> None:
@@ -143,9 +141,7 @@ class PlatformStandIn:
 
     async def _enrollments(self, request: Request) -> Response:
         enrolled = [user for user in self.users if user.id == request.path_params["user_id"]]
-        return JSONResponse(
-            {"data": [enrollment_entity(course) for user in enrolled for course in user.course_ids]}
-        )
+        return JSONResponse({"data": [enrollment_entity(course) for user in enrolled for course in user.course_ids]})
 
     async def _analytics(self, request: Request) -> Response:
         weekly = request.path_params["rest"].startswith("facts/weekly")
@@ -157,9 +153,7 @@ class PlatformStandIn:
             entity = (await request.json())[name]
             store[entity["sourcedId"]] = entity
             return JSONResponse({"sourcedIdPairs": {"suppliedSourcedId": entity["sourcedId"]}}, 201)
-        return JSONResponse(
-            {f"{name}s": select(list(store.values()), request.query_params.get("filter", ""))}
-        )
+        return JSONResponse({f"{name}s": select(list(store.values()), request.query_params.get("filter", ""))})
 
     async def _gradebook_entry(self, request: Request) -> Response:
         store, name = self._collection(request)

@@ -72,12 +72,8 @@ class ProgressStore:
             if attempt is not None and attempt.result is None:
                 if attempt.run_id == run_id:
                     return
-                raise ProgressConflictError(
-                    f"Run {attempt.run_id} is open: resume it or finish it first."
-                ) from None
-            raise ProgressConflictError(
-                f"Run {run_id} is over: start a new attempt with a fresh run_id."
-            ) from None
+                raise ProgressConflictError(f"Run {attempt.run_id} is open: resume it or finish it first.") from None
+            raise ProgressConflictError(f"Run {run_id} is over: start a new attempt with a fresh run_id.") from None
 
     def save_answers(self, run_id: str, answers: dict[str, str]) -> None:
         """Add to the answers of a run; a later answer to a question replaces the earlier one."""

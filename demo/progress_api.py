@@ -102,9 +102,7 @@ class Completions:
         except Exception as error:
             # Whatever the reason, an unrecorded attempt must stay open.
             log.warning("Run %s could not be recorded: %s", attempt.run_id, error)
-            raise RecordError(
-                f"Timeback did not take the result ({error}). Nothing is lost: try again."
-            ) from error
+            raise RecordError(f"Timeback did not take the result ({error}). Nothing is lost: try again.") from error
         self._store.finish(
             attempt.run_id,
             {

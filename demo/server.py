@@ -82,9 +82,7 @@ def platform_from(environment: Mapping[str, str]) -> PlatformStandIn | RealPlatf
     if len(missing) == len(names):
         return PlatformStandIn()
     if missing:
-        raise StartError(
-            f"For the real platform {', '.join(names)} are needed; set {' and '.join(missing)}, or none."
-        )
+        raise StartError(f"For the real platform {', '.join(names)} are needed; set {' and '.join(missing)}, or none.")
     env, client_id, client_secret = (environment[name] for name in names)
     match env:
         case "staging" | "production":
@@ -96,9 +94,7 @@ def platform_from(environment: Mapping[str, str]) -> PlatformStandIn | RealPlatf
 def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """Serve until interrupted. Raises StartError."""
     if missing := missing_assets(STATIC):
-        raise StartError(
-            f"static/dist lacks {', '.join(missing)}; `python3 -m demo` assembles it and starts this."
-        )
+        raise StartError(f"static/dist lacks {', '.join(missing)}; `python3 -m demo` assembles it and starts this.")
     platform = platform_from(environment)
     try:
         app = create_app(database=arguments.database, platform=platform)
@@ -114,9 +110,7 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> None:
             "stop what uses it or choose another with --port."
         ) from None
     print(f"Open {address_of(listener)}/ (what Timeback received: {address_of(listener)}/events)", flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(
-        sockets=[listener]
-    )
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).run(sockets=[listener])
 
 
 def main(argv: list[str] | None = None) -> int:

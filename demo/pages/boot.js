@@ -7,7 +7,7 @@ const trouble = document.getElementById("trouble");
 const isRunning = () => document.documentElement.dataset.python === "running";
 
 function fail(reason) {
-  if (isRunning()) return;
+  if (isRunning() || !trouble.hidden) return;
   clearTimeout(tooLong);
   document.getElementById("boot").hidden = true;
   status.textContent = "The exercises could not start.";
@@ -22,8 +22,15 @@ const tooLong = setTimeout(() => fail("it took longer than a minute"), TOO_LONG_
 addEventListener("py:progress", ({ detail }) => {
   if (!isRunning() && trouble.hidden) status.textContent = `Python is starting: ${detail} …`;
 });
-// A part that is missing on the server: error events of elements do not bubble, hence the capture.
-addEventListener("error", (event) => fail(event.message ?? `${event.target.src ?? event.target.href} is missing`), true);
+// A part that is missing on the server: Pyodide waits for some parts for ever, without an error that could be caught.
+new PerformanceObserver((list) => {
+  for (const { name, responseStatus } of list.getEntries()) {
+    const { pathname } = new URL(name);
+    if (responseStatus >= 400 && !pathname.startsWith("/api/")) fail(`${pathname} answered ${responseStatus}`);
+  }
+}).observe({ type: "resource", buffered: true });
+// A server that is gone: error events of elements do not bubble, hence the capture.
+addEventListener("error", (event) => fail(event.message ?? `${event.target.src ?? event.target.href} failed`), true);
 addEventListener("unhandledrejection", (event) => fail(event.reason?.message ?? event.reason));
 // PyScript shows a Python error in an element of its own.
 new MutationObserver(() => {

@@ -36,7 +36,7 @@ function show({ platform, events, runs }) {
     say(`This server talks to Timeback's ${platform} platform: the events are there and are not listed here.`);
     return false;
   }
-  say(events.length === 0 ? "Nothing has arrived yet." : `${events.length} events have arrived.`);
+  say(`Events that have arrived: ${events.length}.`);
   find("runs-section").hidden = find("events-section").hidden = events.length === 0;
   fill(
     find("runs"),

@@ -1,4 +1,3 @@
-# ruff: noqa: ANN401  (objects of JavaScript have no Python type)
 """What the lesson page shows, and its calls to the app's own API. Nothing here knows about Timeback."""
 
 import asyncio
@@ -6,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from pyodide.ffi import JsException  # pyright: ignore[reportMissingImports]
 from pyscript import document, fetch  # pyright: ignore[reportMissingImports]
 
 Action = Callable[[], Awaitable[object]]
@@ -19,15 +19,19 @@ class ApiError(Exception):
 
 
 async def get(path: str) -> Any:
-    return await _read(await fetch(path))
+    return await _ask(path)
 
 
 async def post(path: str, body: dict[str, Any]) -> Any:
     headers = {"Content-Type": "application/json"}
-    return await _read(await fetch(path, method="POST", headers=headers, body=json.dumps(body)))
+    return await _ask(path, method="POST", headers=headers, body=json.dumps(body))
 
 
-async def _read(response: Any) -> Any:
+async def _ask(path: str, **options: Any) -> Any:
+    try:
+        response = await fetch(path, **options)
+    except JsException as error:
+        raise ApiError("The server cannot be reached. Please try again.") from error
     if not response.ok:
         try:
             reason = (await response.json())["detail"]
@@ -38,18 +42,19 @@ async def _read(response: Any) -> Any:
 
 
 async def perform(*actions: Action) -> None:
-    """Do one thing at a time, with the buttons locked meanwhile; what goes wrong is told to the learner."""
+    """Do one thing at a time, with the buttons locked meanwhile; what fails is told and the rest is still done."""
     async with _one_at_a_time:
         _lock_buttons(locked=True)
         _show_trouble("")
-        for action in actions:
-            try:
-                await action()
-            except ApiError as error:
-                _show_trouble(str(error))
-            except OSError:
-                _show_trouble("The server cannot be reached. Please try again.")
-        _lock_buttons(locked=False)
+        try:
+            for action in actions:
+                try:
+                    await action()
+                except ApiError as error:
+                    say("That did not work.")
+                    _show_trouble(str(error))
+        finally:
+            _lock_buttons(locked=False)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -58,7 +63,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     def on_end(task: asyncio.Task[None]) -> None:
         _tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _show_trouble(f"The lesson stopped: {error}")
+            _find("boot").hidden = True
+            say("The lesson stopped.")
+            _show_trouble(f"{error} Reload the page to go on.")
 
     task = asyncio.create_task(main)
     task.add_done_callback(on_end)
@@ -100,17 +107,20 @@ def show_buttons(*, running: bool, resumable: bool) -> None:
     _find("start").hidden = running or resumable
     _find("resume").hidden = running or not resumable
     _find("finish").hidden = not (running or resumable)
+    _find("finish").classList.toggle("primary", running)
     _find("leave").hidden = not running
     _find("answers").disabled = not running
     _find("timer").classList.toggle("running", running)
-    if not running and not resumable:
-        document.querySelector("#questions").reset()
 
 
 def answers() -> dict[str, str]:
     """What is filled in now, by question."""
     inputs = document.querySelectorAll("#answers input")
     return {each.name: each.value for each in inputs if each.value and (each.type != "radio" or each.checked)}
+
+
+def clear_answers() -> None:
+    document.querySelector("#questions").reset()
 
 
 def show_time(active_ms: float, stats: Any) -> None:
@@ -145,9 +155,7 @@ def _question(question: dict[str, Any]) -> Any:
     """A text field with its label, or a group of choices with its legend."""
     if not question["choices"]:
         label = _make("label", textContent=question["text"], htmlFor=question["id"])
-        field = _make(
-            "input", type="text", id=question["id"], name=question["id"], placeholder="1/2", maxLength=20
-        )
+        field = _make("input", type="text", id=question["id"], name=question["id"], placeholder="1/2", maxLength=20)
         return _make("div", label, field, className="question")
     choices = [
         _make("label", _make("input", type="radio", name=question["id"], value=choice), choice)

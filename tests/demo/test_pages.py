@@ -74,9 +74,7 @@ def test_every_local_part_of_the_pages_exists(client: httpx.Client) -> None:
         assert client.get(f"/pages/{part}").status_code == 200
 
 
-def test_events_are_listed(
-    client: httpx.Client, heartbeat: Callable[..., dict[str, Any]], run_id: str
-) -> None:
+def test_events_are_listed(client: httpx.Client, heartbeat: Callable[..., dict[str, Any]], run_id: str) -> None:
     """`/events.json` lists the events in order and the totals of each run."""
     client.post("/api/timeback/activity/heartbeat", json=heartbeat())
     client.post("/api/progress/lesson-1", json={"run_id": run_id, "finish": True})

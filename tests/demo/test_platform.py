@@ -39,14 +39,10 @@ def test_no_inactive_time_is_zero(client: httpx.Client, platform: PlatformStandI
     assert event.inactive_seconds == 0
 
 
-def test_order_and_totals(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str
-) -> None:
+def test_order_and_totals(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build, run_id: str) -> None:
     """Events stay in order of arrival, and a run's total is their sum."""
     for second in (30, 0, 15):
-        client.post(
-            HEARTBEAT, json=heartbeat(startedAt=f"2025-06-01T12:00:{second:02}.000Z", elapsedMs=second + 1)
-        )
+        client.post(HEARTBEAT, json=heartbeat(startedAt=f"2025-06-01T12:00:{second:02}.000Z", elapsedMs=second + 1))
     assert [event.active_seconds for event in platform.events_of(run_id)] == [0.031, 0.001, 0.016]
     [run] = platform.runs
     assert (run.run_id, run.windows, run.active_seconds, run.inactive_seconds) == (run_id, 3, 0.048, 9)
@@ -73,15 +69,11 @@ def test_nothing_leaves_the_process(client: httpx.Client, heartbeat: Build) -> N
     assert seen
 
 
-def test_a_hanging_platform_answers_late(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build
-) -> None:
+def test_a_hanging_platform_answers_late(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build) -> None:
     """While the stand-in hangs nothing is answered or counted; released, it takes what waited."""
     platform.hang()
     statuses: list[int] = []
-    sender = threading.Thread(
-        target=lambda: statuses.append(client.post(HEARTBEAT, json=heartbeat()).status_code)
-    )
+    sender = threading.Thread(target=lambda: statuses.append(client.post(HEARTBEAT, json=heartbeat()).status_code))
     sender.start()
     sender.join(0.3)
     assert (sender.is_alive(), platform.events) == (True, ())

@@ -144,9 +144,7 @@ def test_a_failed_record_leaves_the_run_open(
         ({"runId": "x"}, "runId"),
     ],
 )
-def test_a_wrong_body_is_told_its_field(
-    client: httpx.Client, run_id: str, body: dict[str, Any], field: str
-) -> None:
+def test_a_wrong_body_is_told_its_field(client: httpx.Client, run_id: str, body: dict[str, Any], field: str) -> None:
     """A wrong body is a 422 that names the field, and changes nothing."""
     before = client.post(PROGRESS, json={"run_id": run_id}).json()
     response = client.post(PROGRESS, json=body)

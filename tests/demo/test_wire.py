@@ -110,9 +110,7 @@ def test_an_unknown_course(client: httpx.Client, heartbeat: Build) -> None:
 
 def test_the_content_type_is_ignored(client: httpx.Client, heartbeat: Build) -> None:
     """A body sent as text is taken: an exit request needs no preflight."""
-    request = client.build_request(
-        "POST", HEARTBEAT, json=heartbeat(), headers={"Content-Type": "text/plain"}
-    )
+    request = client.build_request("POST", HEARTBEAT, json=heartbeat(), headers={"Content-Type": "text/plain"})
     assert client.send(request).status_code == 204
 
 
@@ -141,9 +139,7 @@ def test_who_is_unknown_and_who_cannot_be_asked_look_alike(
     }
 
 
-def test_two_users_with_one_address(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build
-) -> None:
+def test_two_users_with_one_address(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build) -> None:
     """An e-mail that two users share is a 409 everywhere."""
     platform.users.append(User("student-2", platform.users[0].email, "Sue", "Student"))
     assert client.post(HEARTBEAT, json=heartbeat()).status_code == 409
@@ -151,9 +147,7 @@ def test_two_users_with_one_address(
     assert client.get(VERIFY).status_code == 409
 
 
-def test_a_failed_delivery_may_be_sent_again(
-    client: httpx.Client, platform: PlatformStandIn, heartbeat: Build
-) -> None:
+def test_a_failed_delivery_may_be_sent_again(client: httpx.Client, platform: PlatformStandIn, heartbeat: Build) -> None:
     """When the event service fails the answer is 502, the window is not remembered, and a retry counts."""
     platform.fail_events(500)
     refused = client.post(HEARTBEAT, json=heartbeat())
@@ -189,9 +183,7 @@ def test_who_is_signed_in(client: httpx.Client, platform: PlatformStandIn, learn
     assert client.get(ME).status_code == 404
 
 
-def test_a_submission_completes_the_course(
-    client: httpx.Client, platform: PlatformStandIn, run_id: str
-) -> None:
+def test_a_submission_completes_the_course(client: httpx.Client, platform: PlatformStandIn, run_id: str) -> None:
     """A completion at 100 % is taken with 204 and entered in the gradebook."""
     body = {
         "id": "lesson-1",
