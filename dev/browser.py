@@ -47,7 +47,7 @@ def _fetch_by_apt() -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update"], doing="update apt's lists", remedy=REMEDY, env=quiet)
     run(
-        ["apt-get", "install", "-y", "--no-install-recommends", "chromium"],
+        ["apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-liberation"],
         doing="install Chromium by apt",
         remedy=REMEDY,
         env=quiet,
