@@ -16,6 +16,7 @@ class PauseReason(Enum):
     HIDDEN = "hidden"
     FROZEN = "frozen"
     IDLE = "idle"
+    ELSEWHERE = "elsewhere"
 
 
 type Reasons = frozenset[PauseReason]

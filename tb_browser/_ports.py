@@ -37,6 +37,10 @@ class Signal(Enum):
     """The page was frozen, put into the back/forward cache, or left for good."""
     THAWED = "thawed"
     """The page runs again."""
+    ELSEWHERE = "elsewhere"
+    """Another window of this browser counts this run already."""
+    HERE = "here"
+    """No other window counts it any more."""
     INPUT = "input"
     """Keyboard, pointer, touch, scroll, or a medium that plays."""
     PAUSE = "pause"
@@ -194,6 +198,10 @@ class Host(Protocol):
     @property
     def online(self) -> bool:
         """False only where it is sure that there is no network."""
+        ...
+
+    def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
+        """Hold a name that one page of an origin has at a time; told False if another has it, True once it is ours."""
         ...
 
     def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:

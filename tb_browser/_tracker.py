@@ -10,6 +10,8 @@ very same instant, so that nothing falls between two windows, except where the t
     tracking  shown      - hidden, idle  goes on         tracking
     tracking  frozen     + frozen        closes, leaves  asleep
     tracking  thawed     - frozen        goes on         tracking
+    tracking  elsewhere  + elsewhere     goes on         tracking
+    tracking  here       - elsewhere     goes on         tracking
     tracking  input      - idle          goes on         tracking
     tracking  pause      + asked         goes on         tracking
     tracking  resume     - asked         goes on         tracking
@@ -24,6 +26,8 @@ very same instant, so that nothing falls between two windows, except where the t
     asleep    shown      - hidden, idle  opens           tracking
     asleep    frozen     + frozen        none            asleep
     asleep    thawed     - frozen        opens           tracking
+    asleep    elsewhere  + elsewhere     none            asleep
+    asleep    here       - elsewhere     none            asleep
     asleep    pause      + asked         none            asleep
     asleep    resume     - asked         none            asleep
     asleep    end                        none            ended
@@ -100,15 +104,15 @@ class Rule:
     then: Phase = Phase.TRACKING
 
 
-ASKED, HIDDEN, FROZEN, IDLE = (
-    frozenset({reason}) for reason in (PauseReason.ASKED, PauseReason.HIDDEN, PauseReason.FROZEN, PauseReason.IDLE)
-)
+ASKED, HIDDEN, FROZEN, IDLE, ELSEWHERE = (frozenset({reason}) for reason in PauseReason)
 
 TRANSITIONS: Final[dict[tuple[Phase, Signal], Rule]] = {
     (Phase.TRACKING, Signal.HIDDEN): Rule(add=HIDDEN, closes=True, leaves=True),
     (Phase.TRACKING, Signal.SHOWN): Rule(drop=HIDDEN | IDLE),
     (Phase.TRACKING, Signal.FROZEN): Rule(add=FROZEN, closes=True, leaves=True, then=Phase.ASLEEP),
     (Phase.TRACKING, Signal.THAWED): Rule(drop=FROZEN),
+    (Phase.TRACKING, Signal.ELSEWHERE): Rule(add=ELSEWHERE),
+    (Phase.TRACKING, Signal.HERE): Rule(drop=ELSEWHERE),
     (Phase.TRACKING, Signal.INPUT): Rule(drop=IDLE),
     (Phase.TRACKING, Signal.PAUSE): Rule(add=ASKED),
     (Phase.TRACKING, Signal.RESUME): Rule(drop=ASKED),
@@ -123,6 +127,8 @@ TRANSITIONS: Final[dict[tuple[Phase, Signal], Rule]] = {
     (Phase.ASLEEP, Signal.SHOWN): Rule(drop=HIDDEN | IDLE, opens=True),
     (Phase.ASLEEP, Signal.FROZEN): Rule(add=FROZEN, then=Phase.ASLEEP),
     (Phase.ASLEEP, Signal.THAWED): Rule(drop=FROZEN, opens=True),
+    (Phase.ASLEEP, Signal.ELSEWHERE): Rule(add=ELSEWHERE, then=Phase.ASLEEP),
+    (Phase.ASLEEP, Signal.HERE): Rule(drop=ELSEWHERE, then=Phase.ASLEEP),
     (Phase.ASLEEP, Signal.PAUSE): Rule(add=ASKED, then=Phase.ASLEEP),
     (Phase.ASLEEP, Signal.RESUME): Rule(drop=ASKED, then=Phase.ASLEEP),
     (Phase.ASLEEP, Signal.END): Rule(then=Phase.ENDED),

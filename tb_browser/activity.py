@@ -11,9 +11,9 @@ from tb_browser._callbacks import Callbacks, ErrorContext
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry
 from tb_browser._ports import Host, Signal, Stop
-from tb_browser._tracker import LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
+from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
 from tb_browser.delivery import Delivery
-from tb_browser.errors import ActivityEndedError, LossReason, TimebackError
+from tb_browser.errors import ActivityEndedError, LossReason, SameRunElsewhereError, TimebackError
 from tb_browser.models import Course, Receipt, StartOptions, Stats
 
 _NOTHING: Final = Totals(0.0, 0.0, 0.0, 0.0)
@@ -50,6 +50,7 @@ class Activity:
         self._checkpoint: tuple[Window, float] | None = None
         self._stop_timer: Stop | None = None
         self._stop_watch: Stop | None = None
+        self._stop_claim: Stop | None = None
         self._tracker: Tracker | None = None
         now = host.now()
         self._started_at_ms = int(now.wall_ms)
@@ -174,8 +175,8 @@ class Activity:
         if entry.activity.run_id == self.run_id:
             self._callbacks.call("on_flush", entry.window.active_ms, context=self._context("heartbeat"))
 
-    def on_lost(self, entry: Entry | None, reason: LossReason, error: TimebackError) -> None:
-        self._lost[reason] += 1
+    def on_lost(self, reason: LossReason, error: TimebackError, *, windows: int = 1) -> None:
+        self._lost[reason] += windows
         self.on_trouble(error)
 
     def on_joined(self, windows: int) -> None:
@@ -183,6 +184,10 @@ class Activity:
 
     def on_recovered(self, entry: Entry) -> None:
         self._counts["recovered"] += 1
+
+    def on_elsewhere(self, entry: Entry) -> None:
+        if entry.activity.run_id == self.run_id:
+            self.on_trouble(SameRunElsewhereError(self.id, self.run_id))
 
     def on_trouble(self, error: TimebackError) -> None:
         self._last_error = str(error)
@@ -251,8 +256,11 @@ class Activity:
         if (input_ms := self._host.last_input_ms()) is not None:
             self._perform(self._tracker.handle(Signal.INPUT, now, at_ms=input_ms, busy=busy))
         self._perform(self._tracker.handle(signal, now, at_ms=at_ms, busy=busy))
-        if signal not in (Signal.FLUSH, Signal.END):  # those wait for delivery themselves
+        if signal in (Signal.SHOWN, Signal.THAWED):
+            self._delivery.try_now()
+        elif signal not in (Signal.FLUSH, Signal.END):  # those wait for delivery themselves
             self._delivery.kick()
+        self._claim_run()
         window = self._tracker.in_progress(now)
         self._checkpoint = (window, now.mono_ms) if window is not None else None
         self._delivery.checkpoint(self._session, self._wire, window)
@@ -263,6 +271,20 @@ class Activity:
         if wake_ms is not None:
             self._stop_timer = self._host.after(wake_ms, self._tick)
 
+    def _claim_run(self) -> None:
+        """Count a run in one visible window only: of two side by side, in the first one (delivery.md, Two tabs)."""
+        visible = self._tracker is not None and not self._tracker.reasons & (HIDDEN | FROZEN)
+        if visible and self._stop_claim is None:
+            asked_ms = self._fed_ms
+
+            def told(ours: bool) -> None:
+                self._feed(Signal.HERE if ours else Signal.ELSEWHERE, None if ours else asked_ms)
+
+            self._stop_claim = self._host.hold(f"tb_browser/run/{self.run_id}", told)
+        elif not visible and self._stop_claim is not None:
+            self._stop_claim()
+            self._stop_claim = None
+
     def _tick(self) -> None:
         self._stop_timer = None
         self._feed(Signal.TICK)
@@ -270,9 +292,9 @@ class Activity:
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Closed):
-                self._delivery.forget_checkpoint(self._session)
                 self._counts["closed"] += 1
                 self._delivery.put(self._wire, effect.window)
+                self._delivery.forget_checkpoint(self._session)
             elif isinstance(effect, Leaves):
                 self._delivery.leave()
             else:
@@ -280,10 +302,10 @@ class Activity:
                 self._callbacks.call(name, context=self._context("heartbeat"))
 
     def _halt(self) -> None:
-        for stop in (self._stop_timer, self._stop_watch):
+        for stop in (self._stop_timer, self._stop_watch, self._stop_claim):
             if stop is not None:
                 stop()
-        self._stop_timer = self._stop_watch = None
+        self._stop_timer = self._stop_watch = self._stop_claim = None
         if self._tracker is not None:
             self._delivery.forget_checkpoint(self._session)
 

@@ -47,11 +47,13 @@ class Observer(Protocol):
 
     def on_delivered(self, entry: Entry, *, duplicate: bool) -> None: ...
 
-    def on_lost(self, entry: Entry | None, reason: LossReason, error: TimebackError) -> None: ...
+    def on_lost(self, reason: LossReason, error: TimebackError, *, windows: int = 1) -> None: ...
 
     def on_joined(self, windows: int) -> None: ...
 
     def on_recovered(self, entry: Entry) -> None: ...
+
+    def on_elsewhere(self, entry: Entry) -> None: ...
 
     def on_trouble(self, error: TimebackError) -> None: ...
 
@@ -162,20 +164,23 @@ class Delivery:
     def open(self) -> None:
         """Start: find what earlier pages left, learn who the user is, deliver."""
         if self._stop_online is None:
-            self._stop_online = self._host.on_online(lambda: self.kick(at_once=True))
+            self._stop_online = self._host.on_online(self.try_now)
         self._recover()
         if not self._known and not self._asked:
             self._asked = True
             self._host.spawn(self._identify())
-        self.kick(at_once=True)
+        self.try_now()
 
-    def kick(self, *, at_once: bool = False) -> None:
-        """See to it that what waits is sent: now, or when the wait after a failure is over."""
-        if self._running or (self._timer is not None and not at_once):
-            return
-        if self._held or not self._mine():
-            return
+    def try_now(self) -> None:
+        """Something has changed (the network, the person is back): do not wait any longer."""
+        self._held = False
         self._cancel_timer()
+        self.kick()
+
+    def kick(self) -> None:
+        """See to it that what waits is sent: now, or when the wait after a failure is over."""
+        if self._running or self._held or self._timer is not None or not self._mine():
+            return
         self._running += 1
         self._host.spawn(self._run())
 
@@ -218,9 +223,24 @@ class Delivery:
     def _entry(self, activity: ActivityRef, window: Window) -> Entry:
         return Entry(activity, window, self._owner, self._courier.base_url)
 
+    def _is_mine(self, entry: Entry) -> bool:
+        return (entry.owner, entry.base_url) == (self._owner, self._courier.base_url)
+
     def _mine(self) -> list[Entry]:
-        base_url = self._courier.base_url
-        return [entry for entry in self._shelf.entries() if (entry.owner, entry.base_url) == (self._owner, base_url)]
+        """This user's entries for this server."""
+        return [entry for entry in self._shelf.entries() if self._is_mine(entry)]
+
+    def _age_out(self) -> None:
+        """Drop what has waited too long for its user, or for its tab, to come back; nobody else may send it."""
+        wall_ms = self._host.now().wall_ms
+        for entry in self._shelf.entries():
+            if wall_ms - entry.window.ended_at_ms > self.retry.max_age_ms and not self._is_mine(entry):
+                self._lose(entry, LossReason.EXPIRED)
+        if self._shelf.corrupt and self.observer:
+            detail = "what lay in storage could not be read, and was set aside"
+            error = LostError(LossReason.CORRUPT, self._shelf.corrupt, 0, detail)
+            self.observer.on_lost(LossReason.CORRUPT, error, windows=self._shelf.corrupt)
+            self._shelf.corrupt = 0
 
     def _signed(self, entry: Entry) -> Request:
         request = self._courier.request("POST", "/activity/heartbeat", entry.body())
@@ -386,14 +406,15 @@ class Delivery:
     def _recover(self) -> None:
         """Take over what pages that are gone left open (delivery.md, Checkpoint)."""
         wall_ms = self._host.now().wall_ms
-        for checkpoint in self._shelf.checkpoints():
+        checkpoints = self._shelf.checkpoints()
+        self._age_out()
+        for checkpoint in checkpoints:
             entry = checkpoint.entry
-            if checkpoint.session in self._sessions or (entry.owner, entry.base_url) != (
-                self._owner,
-                self._courier.base_url,
-            ):
+            if checkpoint.session in self._sessions or not self._is_mine(entry):
                 continue
             if checkpoint.tab != self._host.tab_token and abs(wall_ms - checkpoint.at_ms) < STALE_MS:
+                if self.observer:
+                    self.observer.on_elsewhere(entry)
                 continue
             self._shelf.drop_checkpoint(checkpoint.session)
             if self._shelf.has(entry):  # it was closed, and the page died before it could take the checkpoint away
@@ -406,7 +427,7 @@ class Delivery:
         self._shelf.drop(entry)
         if self.observer:
             lost_ms = entry.window.active_ms + entry.window.inactive_ms
-            self.observer.on_lost(entry, reason, error or LostError(reason, 1, lost_ms))
+            self.observer.on_lost(reason, error or LostError(reason, 1, lost_ms))
 
     def _tell_joined(self, windows: int) -> None:
         if self.observer:

@@ -4,6 +4,7 @@
     ├── InvalidInputError            an argument is wrong: `field`, `problem`, `remedy`   (also a ValueError)
     ├── ActivityInProgressError      start() while another activity runs
     ├── ActivityEndedError           pause(), resume() or flush() after end()
+    ├── SameRunElsewhereError        another tab tracks the same run at the same time
     ├── CallbackError                one of your callbacks raised; the cause is chained
     ├── LostError                    windows that will never be delivered: `reason`, `windows`
     └── DeliveryError                a request did not do what it was sent for: `url`, `status`
@@ -71,6 +72,16 @@ class ActivityEndedError(TimebackError):
         super().__init__(
             f"{call} after end(): activity {activity_id!r} has ended. "
             f"Go on with it in a new session: start(id={activity_id!r}, ..., run_id={run_id!r})."
+        )
+
+
+class SameRunElsewhereError(TimebackError):
+    """Another tab of this browser tracks the same run; time counts in whichever can be seen."""
+
+    def __init__(self, activity_id: str, run_id: str) -> None:
+        super().__init__(
+            f"activity {activity_id!r} (run {run_id}) is open in another tab too. The visible one counts active time; "
+            "if both can be seen side by side, both count. Close one of them."
         )
 
 

@@ -32,6 +32,8 @@ class ManualHost:
         self.online = True
         self.tab_token = "tab-1"  # noqa: S105 - names a tab, opens nothing
         self.watching = 0
+        self.held = dict[str, list[Callable[[bool], None]]]()
+        """Who holds each name, and who waits for it; give two hosts the same dict and they are two windows."""
 
     @property
     def storage(self) -> Storage:
@@ -132,6 +134,22 @@ class ManualHost:
 
     def absolute(self, url: str) -> str:
         return url if "://" in url else f"https://school.example{url}"
+
+    def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
+        waiting = self.held.setdefault(name, [])
+        waiting.append(told)
+        if len(waiting) > 1:
+            told(False)
+
+        def stop() -> None:
+            if told not in waiting:
+                return
+            first = waiting[0] is told
+            waiting.remove(told)
+            if first and waiting:
+                waiting[0](True)
+
+        return stop
 
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await work()

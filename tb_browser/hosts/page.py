@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from tb_browser._ports import Moment, Signal, Stop, Storage, Tell
+from tb_browser.hosts.page_locks import PageLocks
 from tb_browser.hosts.storage import MemoryStorage
 
 LATE_MS = 100.0
@@ -31,9 +32,10 @@ class LocalStorage:
 
     def __init__(self, js_storage: Any) -> None:
         self._js_storage = js_storage
+        self._js_object: Any = import_module("js").Object
 
     def keys(self) -> Iterable[str]:
-        return [self._js_storage.key(index) for index in range(self._js_storage.length)]
+        return [str(key) for key in self._js_object.keys(self._js_storage)]
 
     def get(self, key: str) -> str | None:
         value = self._js_storage.getItem(key)
@@ -57,9 +59,11 @@ class PageHost:
         self._js: Any = import_module("js")
         self._ffi: Any = import_module("pyodide.ffi")
         self._tasks = set[asyncio.Future[None]]()
+        self._inputs = False
         self._input_ms: float | None = None
         self._busy = list[tuple[float, float]]()
         self._observer: Any = None
+        self._locks = PageLocks(self._js, self._ffi)
         self.storage: Storage = self._storage_named("localStorage")
         self.tab_token = self._tab_token()
 
@@ -121,6 +125,8 @@ class PageHost:
         return self._js.document.visibilityState == "hidden"
 
     def last_input_ms(self) -> float | None:
+        if not self._inputs:
+            return None
         return self.now().mono_ms if self._media_plays() else self._input_ms
 
     def visibility_history(self) -> list[tuple[float, bool]]:
@@ -154,21 +160,11 @@ class PageHost:
     def absolute(self, url: str) -> str:
         return str(self._js.URL.new(url, self._js.document.baseURI).href)
 
+    def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
+        return self._locks.hold(name, told)
+
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """By Web Locks; without them (plain http, old browsers) pages do not know of each other."""
-        js_locks = getattr(self._js.navigator, "locks", None)
-        if js_locks is None:
-            await work()
-            return
-
-        async def held(_js_lock: Any) -> None:
-            await work()
-
-        js_held = self._ffi.create_proxy(held)
-        try:
-            await js_locks.request("tb_browser/send", js_held)
-        finally:
-            js_held.destroy()
+        await self._locks.exclusively(work)
 
     # --- quirks ---
 
@@ -190,7 +186,13 @@ class PageHost:
         def note(event: Any) -> None:
             self._input_ms = event.timeStamp
 
-        return _all([self._listen(self._js.window, name, note) for name in INPUT_EVENTS])
+        def stop() -> None:
+            self._inputs = False
+            unlisten()
+
+        self._inputs = True
+        unlisten = _all([self._listen(self._js.window, name, note) for name in INPUT_EVENTS])
+        return stop
 
     def _media_plays(self) -> bool:
         """A muted loop is decoration: it keeps nobody active. Media in frames of other origins cannot be seen."""

@@ -82,6 +82,9 @@ class PlainHost:
     def absolute(self, url: str) -> str:
         return url
 
+    def hold(self, name: str, told: Callable[[bool], None]) -> Stop:  # noqa: ARG002 - there are no other pages
+        return _nothing
+
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self._sending:
             await work()
