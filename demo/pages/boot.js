@@ -35,5 +35,7 @@ addEventListener("unhandledrejection", (event) => fail(event.reason?.message ?? 
 // PyScript shows a Python error in an element of its own.
 new MutationObserver(() => {
   const shown = document.querySelector(".py-error");
-  if (shown) fail(shown.textContent.trim().split("\n").at(-1));
+  if (!shown) return;
+  const lines = shown.textContent.trim().split("\n");
+  fail(lines.find((line) => /^[\w.]*(Error|Exception)\b/.test(line) && !line.startsWith("PythonError")) ?? lines.at(-1));
 }).observe(document.documentElement, { childList: true, subtree: true });
