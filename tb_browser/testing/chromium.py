@@ -98,7 +98,7 @@ class ChromiumProcess:
         flags = [*CHROMIUM_FLAGS, "--remote-debugging-port=0", f"--user-data-dir={self.profile}", *arguments]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the browser that the caller asked for
-                [program, *flags, "about:blank"],
+                [*_dying_with_us(), program, *flags, "about:blank"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -156,3 +156,9 @@ class ChromiumProcess:
             time.sleep(0.02)
         said = self._log.read_text(errors="replace").strip().splitlines()
         raise RuntimeError(f"Chromium did not start: {said[-1] if said else 'it said nothing'}")
+
+
+def _dying_with_us() -> list[str]:
+    """Let Linux end the browser with this process: a test run that is killed cleans up nothing itself."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
