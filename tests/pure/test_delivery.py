@@ -1,7 +1,8 @@
 """Windows reach the server once each, or their loss is told: delivery.md, with a driven clock and a played server."""
 
 import json
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ from tb_browser import (
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, to_json
 from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal, Storage
-from tb_browser._shelf import OPEN, WINDOWS, Shelf
+from tb_browser._shelf import OPEN, WINDOWS, Checkpoint, Shelf
 from tb_browser.delivery import EXIT_BYTES, owner_of
 from tb_browser.hosts.manual import ManualHost
 from tb_browser.hosts.storage import MemoryStorage
@@ -38,6 +39,7 @@ BASE = "https://school.example/api/timeback"
 UNAVAILABLE = Response(503, body=b'{"error":{"code":"MISSING_SYNCED_COURSE_ID","message":"Course not synced"}}')
 UNAUTHORIZED = Response(401, body=b'{"error":{"code":"UNAUTHORIZED","message":"Unauthorized"}}')
 VERIFIED = Response(200, body=b'{"verified":true,"timebackId":"student-1"}')
+OK = Response(204)
 RESET = NoAnswer("connection reset")
 
 
@@ -46,8 +48,26 @@ class LuckyHost(ManualHost):
 
     luck = 0.0
 
+    def close(self) -> None:
+        """The page is gone: nothing that was begun goes on."""
+        while self._work:
+            self._work.pop().close()
+
     def random(self) -> float:
         return self.luck
+
+    def new_run_id(self) -> str:
+        return str(uuid.uuid4())  # two worlds may share one storage: their sessions must not be named alike
+
+
+OPENED = list[LuckyHost]()
+
+
+@pytest.fixture(autouse=True)
+def pages_are_closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @dataclass
@@ -58,7 +78,7 @@ class Page:
     wall_ms: float = WALL
     tab: str = "tab-1"
     user_key: str | None = "student@school.example"
-    answer: Answer | Callable[[Request], Answer] = Response(204)
+    answer: Answer | Callable[[Request], Answer] = OK
     verify: Answer = VERIFIED
     can_guard: bool = False
     client_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -66,6 +86,7 @@ class Page:
     def __post_init__(self) -> None:
         self.host = LuckyHost(wall_ms=self.wall_ms, storage=self.storage)
         self.host.tab_token = self.tab
+        OPENED.append(self.host)
         self.transport = MemoryTransport(self.answered, can_guard=self.can_guard)
         self.errors = list[TimebackError]()
         self.client: Timeback = create_client(
@@ -111,15 +132,38 @@ class Page:
     @property
     def kept(self) -> list[tuple[float, float]]:
         """Every window in storage, in seconds since `WALL`."""
-        found = sorted(Shelf(self.storage).entries(), key=lambda entry: entry.window.started_at_ms)
+        found = sorted(entries_in(self.storage), key=lambda entry: entry.window.started_at_ms)
         return [
             ((entry.window.started_at_ms - WALL) / 1000, (entry.window.ended_at_ms - WALL) / 1000) for entry in found
         ]
 
     @property
+    def storage_content(self) -> dict[str, str]:
+        """What lies in storage, raw."""
+        assert isinstance(self.storage, MemoryStorage)
+        return self.storage.content
+
+    @property
     def asked(self) -> list[str]:
         """The last part of every URL asked, in order."""
         return [request.url.rpartition("/")[2] for request in self.transport.sent]
+
+
+def entries_in(storage: Storage) -> list[Entry]:
+    """What waits, read from outside without touching anything."""
+    return [Entry.from_stored(stored) for _, stored in stored_under(storage, WINDOWS)]
+
+
+def checkpoints_in(storage: Storage) -> list[Checkpoint]:
+    """Windows in progress, read from outside without touching anything."""
+    return [Checkpoint.from_stored(session, stored) for session, stored in stored_under(storage, OPEN)]
+
+
+def stored_under(storage: Storage, prefix: str) -> list[tuple[str, Any]]:
+    assert isinstance(storage, MemoryStorage)
+    return [
+        (key.removeprefix(prefix), json.loads(text)) for key, text in storage.content.items() if key.startswith(prefix)
+    ]
 
 
 def spans(requests: list[Request]) -> list[tuple[float, float]]:
@@ -160,7 +204,7 @@ class TestLifeOfAWindow:
         seen = list[list[Entry]]()
 
         def answer(_request: Request) -> Answer:
-            seen.append(Shelf(page.storage).entries())
+            seen.append(entries_in(page.storage))
             return Response(204)
 
         page = Page(answer=answer)
@@ -180,7 +224,6 @@ class TestLifeOfAWindow:
         assert (page.stats.delivered, page.stats.duplicates, page.stats.waiting) == (0, 1, 0)
         assert page.kept == []
 
-    @pytest.mark.xfail(strict=True, reason="on closing, the checkpoint is removed before the window is put")
     def test_every_moment_is_in_storage(self) -> None:
         """Whenever the page dies, at most a second is lost: after every single write, storage holds the time so far."""
         storage = WatchedStorage(durable=True)
@@ -190,7 +233,7 @@ class TestLifeOfAWindow:
         storage.page = page
         page.host.advance(30_000)
         page.host.tell(Signal.HIDDEN)
-        assert storage.checked > 60
+        assert storage.checked > 40
 
     def test_one_request_at_a_time(self) -> None:
         """What waits is sent one after the other, oldest first."""
@@ -219,10 +262,8 @@ class WatchedStorage(MemoryStorage):
 
     def check(self) -> None:
         if self.page is not None:
-            shelf = Shelf(MemoryStorage())
-            shelf._storage = self
-            stored = {entry.key: entry.window for entry in shelf.entries()}
-            stored |= {point.entry.key: point.entry.window for point in shelf.checkpoints()}
+            stored = {entry.key: entry.window for entry in entries_in(self)}
+            stored |= {point.entry.key: point.entry.window for point in checkpoints_in(self)}
             covered_ms = sum(window.active_ms + window.inactive_ms for window in stored.values())
             assert covered_ms >= self.page.now_s * 1000 - 1_000
             self.checked += 1
@@ -254,13 +295,15 @@ class TestAnswers:
     def test_retry_after_is_obeyed(self, status: int, value: str, wait_s: float) -> None:
         """Nothing is sent before the server wants it; an hour is the most it can ask for."""
         page = Page(answer=Response(status, {"retry-after": value}))
-        page.start()
+        page.start(time={"heartbeat_ms": 4_000_000})
         page.host.advance(15_000)
+        page.host.spawn(flushed(page))
+        page.host.settle()
         page.answer = Response(204)
         page.host.advance(wait_s * 1000 - 1)
         assert page.tried == [(0, 15)]
         page.host.advance(1)
-        assert len(page.tried) > 1
+        assert page.tried == [(0, 15), (0, 15)]
         assert page.stats.waiting == 0
 
     def test_windows_that_waited_go_out_as_one(self) -> None:
@@ -391,7 +434,6 @@ class TestAnswers:
         page.host.go_online()
         assert page.tried == [(0, 15), (0, 15)]
 
-    @pytest.mark.xfail(strict=True, reason="SHOWN kicks without at_once: the backoff is sat out")
     def test_the_return_to_the_page_ends_the_wait_after_a_failure(self) -> None:
         """Coming back to the page tries at once."""
         page = Page(answer=Response(503, {"retry-after": "3000"}))
@@ -432,9 +474,6 @@ class TestAnswers:
         page = Page(storage=old.storage, wall_ms=WALL + 3_600_000, tab="tab-2")
         page.start("run-2")
         assert page.tried == [(0, 40)]
-
-
-OK = Response(204)
 
 
 async def flushed(page: Page) -> None:
@@ -549,3 +588,517 @@ class TestAmbiguity:
         assert page.stats.lost == {LossReason.EXPIRED: 1}
         assert page.transport.sent == []
         assert isinstance(page.errors[0], LostError)
+
+
+class TestExit:
+    """On the way out windows are sent before the handler returns."""
+
+    @pytest.mark.parametrize("signal", [Signal.HIDDEN, Signal.FROZEN])
+    def test_it_is_sent_before_the_handler_returns(self, signal: Signal) -> None:
+        """No task, no await: when the listener comes back, the window is on its way and in storage."""
+        page = Page()
+        page.transport.page_dies = True
+        page.start()
+        page.host.advance(7_000)
+        (listener,) = page.host._tellers
+        listener(signal, page.host.now().mono_ms)
+        assert page.left == [(0, 7)]
+        assert page.kept == [(0, 7)]
+        assert page.transport.sent == []
+        page.host.settle()
+
+    def test_the_answer_is_followed_if_the_page_lives(self) -> None:
+        """A page that comes back counts what was answered meanwhile."""
+        page = Page()
+        page.start()
+        page.host.advance(7_000)
+        page.host.tell(Signal.HIDDEN)
+        assert (page.stats.delivered, page.kept) == (1, [])
+        page.host.advance(8_000)
+        page.host.tell(Signal.SHOWN)
+        assert page.stats.delivered == 2
+        assert add_up(page.stats)
+
+    def test_an_exit_that_fails_is_tried_again(self) -> None:
+        """A refusal that comes after hiding keeps the window, and the retry follows."""
+        page = Page(answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(7_000)
+        page.host.tell(Signal.HIDDEN)
+        assert page.stats.waiting == 1
+        page.answer = OK
+        page.host.advance(5_000)
+        assert page.stats.delivered == 1
+
+    def test_newest_first_within_the_budget(self) -> None:
+        """All bodies stay within half of what the browser allows, newest first; the rest stays for the next visit."""
+        page = Page()
+        page.host.online = False
+        page.start()
+        for number in range(40):
+            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, name="x" * 2_000))
+        page.host.advance(3_000)
+        page.host.online = True
+        page.transport.page_dies = True
+        (listener,) = page.host._tellers
+        listener(Signal.HIDDEN, page.host.now().mono_ms)
+        assert page.left[0] == (0, 3)
+        assert page.left == sorted(page.left, reverse=True)
+        size = sum(len(request.body or b"") for request in page.transport.on_exit)
+        assert EXIT_BYTES - 2_500 < size <= EXIT_BYTES
+        unsent = [entry for entry in entries_in(page.storage) if entry.first_sent_ms is None]
+        assert len(unsent) + len(page.left) == 41
+        page.host.settle()
+
+    def test_what_is_in_flight_counts_in_the_budget_and_is_not_sent_twice(self) -> None:
+        """A page that hides, shows and hides again keeps within one budget, and sends no window twice."""
+        page = Page()
+        page.start()
+        for number in range(40):
+            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, name="x" * 2_000))
+        page.transport.page_dies = True
+        page.host.advance(100)
+        page.transport.on_exit.clear()
+        for _ in range(3):
+            page.host.tell(Signal.HIDDEN)
+            page.host.hidden = False
+            for listener in page.host._tellers:
+                listener(Signal.SHOWN, page.host.now().mono_ms)
+        assert len(set(page.left)) == len(page.left)
+        assert sum(len(request.body or b"") for request in page.transport.on_exit) <= EXIT_BYTES
+
+    def test_a_failing_server_gets_no_exit_send(self) -> None:
+        """What lies in storage that lasts is sure; a sending that nobody answers would make it doubtful."""
+        page = Page(answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(15_000)
+        page.host.tell(Signal.HIDDEN)
+        assert page.left == []
+        assert page.kept[-1][1] == 15
+
+    def test_storage_that_does_not_last_sends_all_the_same(self) -> None:
+        """Without lasting storage the exit send is the only chance."""
+        page = Page(storage=MemoryStorage(durable=False), answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(17_000)
+        page.host.tell(Signal.HIDDEN)
+        assert page.left[0][1] == 17
+
+    def test_the_last_known_token_is_used(self) -> None:
+        """At exit nothing can be awaited: the token of the last request signs."""
+        tokens = iter(["first", "second"])
+        page = Page(client_options={"auth": bearer(lambda: next(tokens))})
+        page.start()
+        page.host.advance(15_000)
+        page.host.tell(Signal.HIDDEN)
+        page.host.advance(1_000)
+        page.host.tell(Signal.SHOWN)
+        page.host.advance(1_000)
+        page.host.tell(Signal.HIDDEN)
+        (request,) = page.transport.on_exit
+        assert request.headers["authorization"] == "Bearer first"
+
+    def test_two_are_never_in_flight_for_one_window(self) -> None:
+        """A window whose exit send is not answered is not sent by a heartbeat or a retry meanwhile."""
+        page = Page()
+        page.transport.page_dies = True
+        page.start()
+        page.host.advance(7_000)
+        page.host.tell(Signal.HIDDEN)
+        page.host.advance(50_000)
+        assert page.left == [(0, 7)]
+        assert all(start >= 7 for start, _ in page.tried)
+
+    @pytest.mark.xfail(strict=True, reason="the window is chosen before the probe is awaited, and sent again after it")
+    def test_two_are_never_in_flight_when_the_page_hides_during_the_probe(self) -> None:
+        """The page hides while the harmless question is under way: the window leaves by one way, not by both."""
+        page = Page(user_key=None, verify=RESET)
+        page.start()
+        page.host.luck = 0.5
+        page.transport.page_dies = True
+
+        def answered(request: Request) -> Answer:
+            if request.url.endswith("/user/verify"):
+                page.host._tellers[0](Signal.HIDDEN, page.host.now().mono_ms)
+                return VERIFIED
+            return OK
+
+        page.transport.answer = answered
+        page.host.advance(15_000)
+        sendings = page.left + page.tried
+        assert len(set(sendings)) == len(sendings)
+
+
+class TestCheckpoint:
+    """The window in progress is written down about once a second; whoever starts next delivers it."""
+
+    def died_after(self, ms: float, **options: Any) -> Page:
+        page = Page(**options)
+        page.start()
+        page.host.advance(ms)
+        return page
+
+    @pytest.mark.parametrize("second", [1, 2, 5.9, 14.9])
+    def test_at_most_a_second_is_missing(self, second: float) -> None:
+        """At any instant the checkpoint is at most a second old."""
+        page = self.died_after(second * 1000)
+        (point,) = checkpoints_in(page.storage)
+        assert second * 1000 - 1_000 <= point.entry.window.active_ms <= second * 1000
+        assert point.at_ms - point.entry.window.ended_at_ms < 1
+
+    def test_the_same_tab_recovers_at_once(self) -> None:
+        """A tab that is reloaded after a crash delivers the window with its own run, activity and times."""
+        old = self.died_after(7_500)
+        page = Page(storage=old.storage, wall_ms=WALL + 8_000)
+        page.start("run-2")
+        (request,) = page.transport.sent
+        body = json.loads(request.body or b"")
+        assert (body["runId"], body["elapsedMs"], body["pausedMs"]) == ("run-1", 7_000, 0)
+        assert page.tried == [(0, 7)]
+        assert (page.stats.recovered, page.stats.delivered) == (1, 1)
+        assert add_up(page.stats)
+        assert len(checkpoints_in(page.storage)) <= 1
+
+    def test_another_tab_waits_until_it_is_stale(self) -> None:
+        """A fresh checkpoint may belong to a live page; a stale one belongs to a dead one."""
+        old = self.died_after(7_500)
+        fresh = Page(storage=old.storage, wall_ms=WALL + 9_000, tab="tab-2")
+        fresh.start("run-2")
+        assert fresh.transport.sent == []
+        fresh.host.run(fresh.activity.end())
+        stale = Page(storage=old.storage, wall_ms=WALL + 13_000, tab="tab-3")
+        stale.start("run-3")
+        assert (0, 7) in stale.tried
+
+    @pytest.mark.xfail(
+        strict=True, reason="checkpoints are looked for at start only: a fresh one is passed over for good"
+    )
+    def test_another_tab_recovers_it_once_it_is_stale(self) -> None:
+        """A tab that was opened two seconds after the crash delivers the window too, as soon as it may."""
+        old = self.died_after(7_500)
+        page = Page(storage=old.storage, wall_ms=WALL + 9_000, tab="tab-2")
+        page.start("run-2")
+        page.host.advance(60_000)
+        assert (0, 7) in page.tried
+
+    def test_a_closed_window_is_not_recovered_again(self) -> None:
+        """If the page died between closing and taking its checkpoint away, the window counts once."""
+        old = self.died_after(7_500, answer=UNAVAILABLE)
+        key, checkpoint = next((k, v) for k, v in old.storage_content.items() if k.startswith(OPEN))
+        old.host.run(old.activity.end())
+        old.storage_content[key] = checkpoint
+        page = Page(storage=old.storage, wall_ms=WALL + 20_000)
+        page.start("run-2")
+        assert page.tried == [(0, 7.5)]
+        assert page.stats.recovered == 0
+
+    def test_two_recoverers_take_it_once(self) -> None:
+        """Whoever comes first takes the checkpoint away; the second finds nothing."""
+        old = self.died_after(7_500)
+        pages = [Page(storage=old.storage, wall_ms=WALL + 20_000, tab=tab) for tab in ("tab-2", "tab-3")]
+        for number, page in enumerate(pages):
+            page.start(f"new-{number}")
+        assert [page.tried for page in pages] == [[(0, 7)], []]
+
+    def test_a_live_page_does_not_count_what_was_claimed(self) -> None:
+        """A page that was taken for dead sees its checkpoint gone, and counts only what came after it."""
+        live = self.died_after(7_500)
+        other = Page(storage=live.storage, wall_ms=WALL + 20_000, tab="tab-2")
+        other.start("run-2")
+        assert other.tried == [(0, 7)]
+        live.host.advance(10_000)
+        live.host.run(live.activity.end())
+        assert live.tried == [(7, 15), (15, 17.5)]
+        assert live.stats.closed == 2
+        assert add_up(live.stats)
+
+    def test_an_end_leaves_nothing_to_recover(self) -> None:
+        """After `end()` there is no checkpoint."""
+        page = self.died_after(7_500)
+        page.host.run(page.activity.end())
+        assert page.storage_content == {}
+
+    def test_without_room_nothing_breaks(self) -> None:
+        """Storage that is full changes nothing but what survives: all is delivered, nothing is raised."""
+        page = self.died_after(40_000, storage=MemoryStorage(durable=True, room=50))
+        page.host.tell(Signal.HIDDEN)
+        receipt = page.host.run(page.activity.end())
+        assert receipt.delivered
+        assert sum(end - start for start, end in page.tried + page.left) == 40
+        assert page.errors == []
+
+    def test_without_room_what_fails_still_waits(self) -> None:
+        """In memory the window waits for the server as it would in storage."""
+        page = self.died_after(20_000, storage=MemoryStorage(durable=True, room=0), answer=UNAVAILABLE)
+        page.answer = OK
+        page.host.advance(10_000)
+        assert (page.stats.waiting, page.stats.delivered) == (0, page.stats.closed - page.stats.joined)
+
+
+class TestGuard:
+    """Where the browser can, it sends the window in progress itself once the page is gone."""
+
+    def test_it_stands_while_the_window_is_open(self) -> None:
+        """One guard at a time, renewed with each checkpoint, with the body that a sending would have."""
+        page = Page(can_guard=True)
+        page.start()
+        page.host.advance(5_000)
+        (guard,) = page.transport.guards
+        assert spans([guard]) == [(0, 5)]
+        assert guard.url == f"{BASE}/activity/heartbeat"
+
+    def test_it_is_lifted_before_the_window_is_sent(self) -> None:
+        """When a window is sent, no guard of the same window stands."""
+        seen = list[list[Request]]()
+
+        def answer(_request: Request) -> Answer:
+            seen.append(list(page.transport.guards))
+            return OK
+
+        page = Page(can_guard=True, answer=answer)
+        page.start()
+        page.host.advance(15_000)
+        page.host.tell(Signal.HIDDEN)
+        page.host.advance(3_000)
+        page.host.run(page.activity.end())
+        assert len(seen) >= 2
+        assert all(spans(guards) == [] or spans(guards)[0][0] >= 15 for guards in seen)
+        assert page.transport.guards == []
+
+    def test_a_closed_client_leaves_none(self) -> None:
+        """After `aclose()` the browser sends nothing by itself."""
+        page = Page(can_guard=True)
+        page.start()
+        page.host.advance(5_000)
+        page.host.run(page.client.aclose())
+        assert page.transport.guards == []
+
+    def test_a_window_whose_guard_may_have_fired_is_doubtful(self) -> None:
+        """What the browser may have sent is sent again unchanged, within the server's memory only."""
+        old = Page(can_guard=True)
+        old.start()
+        old.host.advance(7_000)
+        (fired,) = old.transport.guards
+        page = Page(storage=old.storage, wall_ms=WALL + 8_000)
+        page.answer = lambda r: Response(200, body=b'{"duplicate":true}') if r.body == fired.body else OK
+        page.start("run-2", time={"heartbeat_ms": 1_000_000})
+        assert page.transport.sent == []
+        page.host.advance(40_000)
+        assert [request.body for request in page.transport.sent] == [fired.body]
+        assert page.stats.duplicates == 1
+
+    def test_after_the_servers_memory_it_is_not_sent_again(self) -> None:
+        """Ten minutes later the guard's window is dropped and told, rather than counted twice."""
+        old = Page(can_guard=True)
+        old.start()
+        old.host.advance(7_000)
+        page = Page(storage=old.storage, wall_ms=WALL + 600_000)
+        page.start("run-2")
+        assert page.transport.sent == []
+        assert page.stats.lost == {LossReason.AMBIGUOUS: 1}
+        assert add_up(page.stats)
+
+    def test_no_guard_for_a_failing_server(self) -> None:
+        """While the server fails, a guard would only make the window doubtful."""
+        page = Page(can_guard=True, answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(20_000)
+        assert page.transport.guards == []
+
+
+class TestUsers:
+    """What waits belongs to somebody (delivery.md, Shared computers)."""
+
+    def test_another_user_never_sends_it(self) -> None:
+        """Under another `user_key` a window is neither sent nor counted; its owner finds it again."""
+        old = Page(answer=UNAVAILABLE)
+        old.start()
+        old.host.advance(17_000)
+        other = Page(storage=old.storage, wall_ms=WALL + 60_000, user_key="other@school.example")
+        other.start("run-2")
+        other.host.advance(100)
+        assert other.transport.sent == []
+        assert (other.stats.waiting, other.stats.recovered) == (0, 0)
+        again = Page(storage=old.storage, wall_ms=WALL + 120_000, tab="tab-3")
+        again.start("run-3")
+        assert again.stats.delivered == 1
+        assert again.tried == [(0, 17)]
+
+    def test_another_server_never_gets_it(self) -> None:
+        """What waits for one `base_url` is not sent to another."""
+        old = Page(answer=UNAVAILABLE)
+        old.start()
+        old.host.advance(17_000)
+        other = Page(
+            storage=old.storage, wall_ms=WALL + 60_000, client_options={"base_url": "https://other.example/api"}
+        )
+        other.start("run-2")
+        assert other.transport.sent == []
+
+    def test_nothing_personal_is_stored(self) -> None:
+        """The raw storage holds a digest: no user key, no e-mail, no name of a person, no token, no id."""
+        profile = b'{"verified":true,"timebackId":"student-1","email":"sam@school.example","name":"Sam Student"}'
+        for user_key in ("sam@school.example", None):
+            page = Page(
+                user_key=user_key,
+                verify=Response(200, body=profile),
+                answer=UNAVAILABLE,
+                client_options={"auth": bearer(lambda: "secret-token")},
+            )
+            page.start()
+            page.host.advance(20_000)
+            raw = json.dumps(page.storage_content)
+            assert page.kept
+            for word in ("sam@", "Sam", "secret-token", "student-1", "Bearer"):
+                assert word not in raw
+            assert owner_of("student-1" if user_key is None else user_key) in raw
+
+    def test_verify_is_asked_only_without_a_user_key(self) -> None:
+        """With a `user_key` nobody is asked who is signed in; without one it is asked once a page."""
+        known, unknown = Page(), Page(user_key=None, verify=Response(200, body=b'{"verified":false}'))
+        for page in (known, unknown):
+            page.start()
+            page.host.advance(20_000)
+            page.host.run(page.activity.end())
+            page.start()
+            page.host.advance(20_000)
+        assert known.asked.count("verify") == 0
+        assert unknown.asked.count("verify") == 1
+
+    @pytest.mark.parametrize(
+        "verify", [RESET, UNAVAILABLE, Response(200, body=b"<html>"), Response(401), Response(404)]
+    )
+    def test_a_failing_verify_disturbs_nothing(self, verify: Answer) -> None:
+        """If nobody can say who is signed in, time is delivered all the same, and no error is told."""
+        page = Page(user_key=None, verify=verify)
+        page.start()
+        page.verify = VERIFIED if verify is RESET else verify
+        page.host.advance(15_000)
+        assert page.tried == [(0, 15)]
+        assert page.errors == []
+
+    def test_verify_binds_what_this_tab_left(self) -> None:
+        """Windows of this tab that nobody owned yet belong to the user as soon as he is known."""
+        old = Page(user_key=None, verify=UNAVAILABLE, answer=UNAVAILABLE)
+        old.start()
+        old.host.advance(17_000)
+        assert {entry.owner for entry in entries_in(old.storage)} == {"tab:tab-1"}
+        page = Page(storage=old.storage, wall_ms=WALL + 60_000, user_key=None, answer=UNAVAILABLE)
+        page.start("run-2")
+        assert {entry.owner for entry in entries_in(page.storage)} == {owner_of("student-1")}
+
+    def test_only_the_same_tab_recovers_what_nobody_owns(self) -> None:
+        """Before it is known who is signed in, another tab neither sends nor counts what this one left."""
+        old = Page(user_key=None, verify=UNAVAILABLE, answer=UNAVAILABLE)
+        old.start()
+        old.host.advance(17_000)
+        other = Page(storage=old.storage, wall_ms=WALL + 60_000, user_key=None, verify=UNAVAILABLE, tab="tab-2")
+        other.start("run-2")
+        assert other.transport.sent[1:] == []
+        same = Page(storage=old.storage, wall_ms=WALL + 60_000, user_key=None, verify=UNAVAILABLE)
+        same.start("run-3")
+        assert same.tried == [(0, 17)]
+
+    @pytest.mark.xfail(strict=True, reason="the window chosen before the probe is put back under the tab's name")
+    def test_a_window_bound_during_the_probe_stays_bound(self) -> None:
+        """The user becomes known while a window is about to be sent: it keeps its new owner, whatever is answered."""
+        page = Page(user_key=None, verify=RESET)
+        page.start()
+        page.verify, page.answer = VERIFIED, UNAVAILABLE
+        page.host.advance(16_000)
+        assert {entry.owner for entry in entries_in(page.storage)} == {owner_of("student-1")}
+        assert page.stats.waiting == 1
+
+    @pytest.mark.parametrize("owner", ["user:of another", "tab:of another"])
+    def test_what_others_left_ages_out(self, owner: str) -> None:
+        """What another user, or nobody, left is kept until it is too old, and no longer."""
+        page = Page()
+        Shelf(page.storage).put(waiting_entry(-8 * 86_400, owner=owner))
+        page.start()
+        page.host.advance(60_000)
+        assert page.kept == []
+
+
+class TestStorage:
+    """Corrupt, full and overflowing storage."""
+
+    def test_corrupt_storage_disturbs_nothing(self) -> None:
+        """Garbage among what waits is set aside; the rest is delivered."""
+        page = Page()
+        page.storage_content.update({WINDOWS + "a/1": "{", OPEN + "b": "null"})
+        Shelf(page.storage).put(waiting_entry(-30))
+        page.start()
+        page.host.advance(15_000)
+        assert page.tried == [(-30, -25), (0, 15)]
+        assert page.stats.waiting == 0
+
+    def test_corrupt_storage_is_told(self) -> None:
+        """Garbage is counted as lost(corrupt), and on_error hears of it."""
+        page = Page()
+        page.storage_content.update({WINDOWS + "a/1": "{", OPEN + "b": "null"})
+        page.start()
+        page.host.advance(15_000)
+        assert page.stats.lost == {LossReason.CORRUPT: 2}
+        assert any(isinstance(error, LostError) for error in page.errors)
+
+    @pytest.mark.xfail(strict=True, reason="has() and drop() go by the content's key: it waits for ever, at 0 ms each")
+    def test_a_window_under_a_wrong_key_keeps_nobody_busy(self) -> None:
+        """A window that lies under another one's key is sent or set aside; nothing waits for it without end."""
+        page = Page()
+        page.storage_content[WINDOWS + "elsewhere/1"] = to_json(waiting_entry(-30).stored())
+        page.start()
+        assert [timer for timer in page.host._timers if timer[0] <= page.host.now().mono_ms] == []
+        assert page.stats.waiting == 0
+
+    def test_overflow_is_lost_and_told(self) -> None:
+        """Over 256 KiB of windows that cannot be joined, the oldest are lost(overflow), and each is told."""
+        page = Page(answer=UNAVAILABLE)
+        for number in range(140):
+            Shelf(page.storage).put(waiting_entry(-2_000 + 10 * number, name="x" * 2_000))
+        page.start()
+        overflowed = page.stats.lost[LossReason.OVERFLOW]
+        assert overflowed == sum(isinstance(error, LostError) for error in page.errors) > 0
+        assert len(page.kept) + overflowed == 140
+        assert page.kept[0][0] == -2_000 + 10 * overflowed
+        assert sum(map(len, page.storage_content.values())) <= 256 * 1024
+        assert add_up(page.stats, found=140)
+
+    @pytest.mark.xfail(strict=True, reason="offline or held nothing is tidied: storage grows without bound")
+    @pytest.mark.parametrize("why", ["offline", "held"])
+    def test_the_bound_holds_when_nothing_is_sent(self, why: str) -> None:
+        """Offline or signed out for hours, what waits is joined and bounded all the same."""
+        page = Page(answer=UNAUTHORIZED)
+        page.host.online = why == "held"
+        page.start(time={"heartbeat_ms": 1_000})
+        page.host.advance(60_000)
+        assert len(page.kept) <= 5
+
+
+class TestStats:
+    """closed + recovered == delivered + duplicates + joined + lost + waiting."""
+
+    def test_the_counts_add_up_at_every_moment(self) -> None:
+        """Through an outage, a doubt, a rejection and a duplicate the counts always add up."""
+        answers = iter([OK, UNAVAILABLE, RESET, RESET, Response(400), Response(200, body=b'{"duplicate":true}')])
+        page = Page(answer=lambda _request: next(answers, OK))
+        page.start()
+        for _ in range(200):
+            page.host.advance(1_500)
+            assert add_up(page.stats)
+        page.host.run(page.activity.end())
+        assert add_up(page.stats)
+        assert page.stats.waiting == 0
+        assert page.stats.duplicates == 1
+        assert page.stats.lost[LossReason.REJECTED] == 1
+
+    def test_aclose_leaves_no_timer_and_no_listener(self) -> None:
+        """A closed client is silent, even with windows that wait."""
+        page = Page(answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(20_000)
+        page.host.run(page.client.aclose())
+        sent = len(page.transport.sent)
+        assert (page.host._timers, page.host.watching, page.host._online_calls) == ([], 0, [])
+        page.host.advance(600_000)
+        assert len(page.transport.sent) == sent
+        assert page.kept == [(0, 20)]
