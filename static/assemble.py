@@ -1,4 +1,4 @@
-"""`python -m static.assemble`: bring static/dist/ to the locks and the sources beside it.
+"""`.venv/bin/python -m static.assemble`, which both commands call: bring static/dist/ to its locks and sources.
 
     static/dist/pyodide/    pyodide.mjs, its runtime, the wheels, and a pyodide-lock.json that names exactly those
     static/dist/pyscript/   core.js, core.css and what they load
