@@ -196,9 +196,9 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
         error = UnreachableError(f"no answer from {url}: {answer.why}", url=url)
         return (Fate.UNKNOWN if answer.sent else Fate.KEEP), error
     status = answer.status
-    if 200 <= status < 300:
-        return (Fate.DUPLICATE if _json(answer).get("duplicate") is True else Fate.DELIVERED), None
     body = _json(answer)
+    if 200 <= status < 300 and not _is_something_else(answer):
+        return (Fate.DUPLICATE if body.get("duplicate") is True else Fate.DELIVERED), None
     said = _mapping(body.get("error"))
     words = str(said.get("message") or body.get("detail") or f"status {status}")
     if status in (401, 403):
@@ -206,7 +206,7 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     if status == 404 and said.get("code") == "USER_RESOLUTION_FAILED":
         message = f"{url} could not find the user (unknown to Timeback, or the platform is down): {words}"
         return Fate.KEEP, UserUnresolvedError(message, url=url, status=status)
-    if status in (404, 405):
+    if status in (404, 405) or 200 <= status < 300:
         message = f"there is no Timeback server at {url} (status {status}). Check base_url, and the server's version."
         return Fate.KEEP, WrongAddressError(message, url=url, status=status)
     if status in (408, 425, 429) or status >= 500 or status < 400:
@@ -220,6 +220,11 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     return Fate.REJECTED, RejectedError(
         message, url=url, status=status, field=field, server_message=str(reason or words)
     )
+
+
+def _is_something_else(response: Response) -> bool:
+    """Whether this is no receipt but, say, the sign-in page of a network: the server sends nothing, or an object."""
+    return bool(response.body.strip()) and not response.body.strip().startswith(b"{")
 
 
 def _json(response: Response) -> dict[str, Any]:

@@ -135,6 +135,10 @@ class Storage(Protocol):
 
     def remove(self, key: str) -> None: ...
 
+    async def catch_up(self) -> None:
+        """Bring in what outlived the browser and is not here yet. Called before anything that was kept is sent."""
+        ...
+
 
 class Host(Protocol):
     """The surroundings in which Python runs: clocks, timers, the page's life, background work."""

@@ -19,7 +19,7 @@ WINDOWS: Final = "tb_browser/1/window/"
 OPEN: Final = "tb_browser/1/open/"
 CORRUPT: Final = "tb_browser/corrupt/"
 KEPT_CORRUPT: Final = 8
-UNREADABLE: Final = (ValueError, TypeError, KeyError)
+UNREADABLE: Final = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,21 @@ class Shelf:
         """Forget an entry."""
         self._erase(WINDOWS + entry.key)
 
-    def has(self, entry: Entry) -> bool:
-        """Whether an entry of this key is still kept."""
-        return self._read(WINDOWS + entry.key) is not None
+    def find(self, entry: Entry) -> Entry | None:
+        """The entry that is kept under this one's key."""
+        text = self._read(WINDOWS + entry.key)
+        return None if text is None else Entry.from_stored(json.loads(text))
 
     def entries(self) -> list[Entry]:
         """Everything that waits, of every user; what cannot be read is set aside and counted."""
         found = list[Entry]()
         for key, text in self._under(WINDOWS):
             try:
-                found.append(Entry.from_stored(json.loads(text)))
+                entry = Entry.from_stored(json.loads(text))
+                entry.body()  # dates and characters that no body can hold are found here
+                if WINDOWS + entry.key != key:
+                    raise ValueError(key)
+                found.append(entry)
             except UNREADABLE:
                 self._set_aside(key, text)
         return found

@@ -234,14 +234,12 @@ class Activity:
             history = known or history
         self._tracker = Tracker(timing, now, hidden=not history[0][1], opened_ms=history[0][0])
         self._started_at_ms = int(now.back_to(min(history[0][0], now.mono_ms)).wall_ms)
-        self._delivery.retry = time.retry
-        self._delivery.observer = self
         for at_ms, visible in history[1:]:
             signal = Signal.SHOWN if visible else Signal.HIDDEN
             effects = self._tracker.handle(signal, now, at_ms=at_ms)
             self._perform([effect for effect in effects if isinstance(effect, Closed)])
         self._stop_watch = host.watch(self._feed, inputs=time.idle_timeout_ms is not None)
-        self._delivery.open()
+        self._delivery.open(time.retry, self)
         self._feed(Signal.TICK)
 
     def _feed(self, signal: Signal, at_ms: float | None = None) -> None:

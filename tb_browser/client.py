@@ -9,7 +9,8 @@ from tb_browser._arguments import as_mapping, keywords, validated
 from tb_browser._ports import Host, Transport
 from tb_browser.activity import Activity
 from tb_browser.auth import Auth, Cookies, check_secrecy
-from tb_browser.delivery import Courier, Delivery
+from tb_browser.courier import Courier
+from tb_browser.delivery import Delivery
 from tb_browser.errors import ActivityInProgressError, InvalidInputError
 from tb_browser.hosts import choose_host
 from tb_browser.models import ClientOptions, Course, StartOptions, TimeTracking
@@ -124,7 +125,6 @@ class Timeback:
 
     async def flush(self) -> None:
         """Try to deliver everything that waits, of this page and of earlier ones, of the same user."""
-        self._delivery.open()
         await self._delivery.flush()
 
     async def aclose(self) -> None:

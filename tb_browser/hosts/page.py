@@ -1,12 +1,13 @@
 """A browser's page: its clocks, timers, storage and life. One quirk a function."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any
 
 from tb_browser._ports import Moment, Signal, Stop, Storage, Tell
 from tb_browser.hosts.page_locks import PageLocks
+from tb_browser.hosts.page_storage import PageStorage, WebStorage
 from tb_browser.hosts.storage import MemoryStorage
 
 LATE_MS = 100.0
@@ -25,33 +26,6 @@ INPUT_EVENTS = (
 )
 
 
-class LocalStorage:
-    """`localStorage`: synchronous, so that it works in an exit handler, and shared by the origin's pages."""
-
-    durable = True
-
-    def __init__(self, js_storage: Any) -> None:
-        self._js_storage = js_storage
-        self._js_object: Any = import_module("js").Object
-
-    def keys(self) -> Iterable[str]:
-        return [str(key) for key in self._js_object.keys(self._js_storage)]
-
-    def get(self, key: str) -> str | None:
-        value = self._js_storage.getItem(key)
-        return str(value) if isinstance(value, str) else None
-
-    def set(self, key: str, value: str) -> bool:
-        try:
-            self._js_storage.setItem(key, value)
-        except Exception:  # noqa: BLE001 - JsException: full, or forbidden; the caller is told
-            return False
-        return True
-
-    def remove(self, key: str) -> None:
-        self._js_storage.removeItem(key)
-
-
 class PageHost:
     """The page that this Python runs in, on its main thread."""
 
@@ -64,7 +38,7 @@ class PageHost:
         self._busy = list[tuple[float, float]]()
         self._observer: Any = None
         self._locks = PageLocks(self._js, self._ffi)
-        self.storage: Storage = self._storage_named("localStorage")
+        self.storage: Storage = self._storage_named("localStorage", PageStorage)
         self.tab_token = self._tab_token()
 
     # --- clocks and timers ---
@@ -231,18 +205,18 @@ class PageHost:
             return max(0.0, entry.unloadEventEnd, getattr(entry, "activationStart", 0.0) or 0.0)
         return 0.0
 
-    def _storage_named(self, name: str) -> Storage:
+    def _storage_named(self, name: str, kind: type[WebStorage]) -> Storage:
         """Private mode and blocked cookies forbid even the look at `localStorage`, or give it no room."""
         try:
-            storage = LocalStorage(getattr(self._js, name))
-        except self._ffi.JsException:  # SecurityError
+            js_storage = getattr(self._js, name)
+            js_storage.setItem("tb_browser/probe", "1")
+            js_storage.removeItem("tb_browser/probe")
+        except self._ffi.JsException:  # SecurityError, QuotaExceededError
             return MemoryStorage()
-        usable = storage.set("tb_browser/probe", "1")
-        storage.remove("tb_browser/probe")
-        return storage if usable else MemoryStorage()
+        return kind(js_storage)
 
     def _tab_token(self) -> str:
-        session = self._storage_named("sessionStorage")
+        session = self._storage_named("sessionStorage", WebStorage)
         token = session.get("tb_browser/tab") or self.new_run_id()
         session.set("tb_browser/tab", token)
         return token

@@ -31,3 +31,6 @@ class MemoryStorage:
 
     def remove(self, key: str) -> None:
         self.content.pop(key, None)
+
+    async def catch_up(self) -> None:
+        pass
