@@ -4,9 +4,12 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tb_browser import (
     Activity,
@@ -28,7 +31,8 @@ from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, to_json
 from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal, Storage
 from tb_browser._shelf import OPEN, WINDOWS, Checkpoint, Shelf
-from tb_browser.delivery import EXIT_BYTES, owner_of
+from tb_browser.backlog import owner_of
+from tb_browser.delivery import EXIT_BYTES
 from tb_browser.hosts.manual import ManualHost
 from tb_browser.hosts.storage import MemoryStorage
 from tb_browser.models import ActivityRef, Course
@@ -1102,3 +1106,170 @@ class TestStats:
         page.host.advance(600_000)
         assert len(page.transport.sent) == sent
         assert page.kept == [(0, 20)]
+
+
+MODES = {
+    "ok": OK,
+    "503": UNAVAILABLE,
+    "429": Response(429, {"retry-after": "30"}),
+    "401": UNAUTHORIZED,
+    "404": Response(404, body=b'{"error":{"code":"USER_RESOLUTION_FAILED","message":"x"}}'),
+    "request lost": RESET,
+    "answer lost": RESET,
+    "refused": NoAnswer("connection refused", sent=False),
+}
+
+
+class Server:
+    """Takes windows as the official server does: a window taken within the last 300 s is a duplicate."""
+
+    def __init__(self) -> None:
+        self.mode = "ok"
+        self.clock: Callable[[], float] = lambda: WALL
+        self.taken = list[tuple[float, float]]()
+        self._known = dict[str, float]()
+
+    def answer(self, request: Request) -> Answer:
+        if self.mode not in ("ok", "answer lost"):
+            return MODES[self.mode]
+        body = json.loads(request.body or b"")
+        assert seconds(body["endedAt"]) - seconds(body["startedAt"]) == pytest.approx(
+            (body["elapsedMs"] + body["pausedMs"]) / 1000
+        )
+        key, now_s = f"{body['runId']}/{body['startedAt']}", self.clock()
+        duplicate = now_s - self._known.get(key, -1e9) < 300
+        if not duplicate:
+            self._known[key] = now_s
+            self.taken.append((seconds(body["startedAt"]), seconds(body["endedAt"])))
+        if self.mode == "answer lost":
+            return RESET
+        return Response(200, body=b'{"duplicate":true}') if duplicate else OK
+
+
+class Life:
+    """Pages of one student, one after the other, over one storage; and what an accountant outside would write down."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.storage = MemoryStorage(durable=True)
+        self.lost = list[tuple[float, float]]()
+        self.tracked_s = 0.0
+        self.crashes = 0
+        self.number = 0
+        self.open(WALL, "tab-1")
+
+    def open(self, wall_ms: float, tab: str) -> None:
+        self.number += 1
+        page = self.page = Page(
+            storage=self.storage, wall_ms=wall_ms, tab=tab, answer=self.server.answer, can_guard=self.number % 2 == 0
+        )
+        page.verify = RESET if isinstance(MODES[self.server.mode], NoAnswer) else VERIFIED
+        self.server.clock = lambda: page.now_s
+        delivery = page.client._delivery
+        lose = delivery._lose
+
+        def noted(entry: Entry, *args: Any) -> None:
+            self.lost.append(((entry.window.started_at_ms - WALL) / 1000, (entry.window.ended_at_ms - WALL) / 1000))
+            lose(entry, *args)
+
+        delivery._lose = noted
+        self.found = len(entries_in(self.storage))
+        page.start()
+
+    def set_mode(self, mode: str) -> None:
+        self.server.mode = mode
+        self.page.verify = RESET if isinstance(MODES[mode], NoAnswer) else VERIFIED
+
+    def advance(self, ms: float) -> None:
+        self.page.host.advance(ms)
+
+    def hide(self) -> None:
+        if not self.page.host.hidden:
+            self.page.host.tell(Signal.HIDDEN)
+
+    def show(self) -> None:
+        if self.page.host.hidden:
+            self.page.host.tell(Signal.SHOWN)
+
+    def flush(self) -> None:
+        self.page.host.run(self.page.activity.flush())
+
+    def crash(self, gap_ms: float, *, leaving: bool, guard_fires: bool, same_tab: bool) -> None:
+        """The page dies, on its way out or suddenly, and another one is opened after a while."""
+        page = self.page
+        if leaving:
+            page.transport.page_dies = True
+            page.host._tellers[0](Signal.FROZEN, page.host.now().mono_ms)
+        if guard_fires:
+            for guard in page.transport.guards:
+                self.server.answer(guard)
+        self.account()
+        self.crashes += 1
+        same_tab = same_tab or gap_ms < 6_000  # another tab passes a fresh checkpoint over
+        self.open(page.host.now().wall_ms + gap_ms, page.tab if same_tab else f"tab-{self.number}")
+
+    def account(self) -> None:
+        self.tracked_s += (self.page.activity.total_active_ms + self.page.activity.total_inactive_ms) / 1000
+
+    def check(self) -> None:
+        assert add_up(self.page.stats, self.found)
+        ordered = sorted(self.server.taken)
+        for (_, earlier_end), (later_start, _) in pairwise(ordered):
+            assert earlier_end <= later_start, "time was counted twice"
+
+    def settle_up(self) -> None:
+        """The server is well, the person comes back, and everything that waits has ten minutes."""
+        self.crash(1_000, leaving=False, guard_fires=False, same_tab=True)
+        self.set_mode("ok")
+        self.flush()
+        self.advance(300_000)
+        self.flush()
+        assert self.page.host.run(self.page.activity.end()).waiting == 0
+        self.account()
+        self.check()
+        assert self.page.stats.waiting == 0
+        assert self.storage.content == {}
+        taken_s = sum(end - start for start, end in self.server.taken)
+        assert taken_s <= self.tracked_s + 0.001 * self.number
+        accounted_s = covered([*self.server.taken, *self.lost])
+        assert accounted_s >= self.tracked_s - 1.001 * self.crashes - 0.001 * self.number
+
+
+def covered(intervals: list[tuple[float, float]]) -> float:
+    """How much time lies in at least one of the intervals."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+events = st.one_of(
+    st.tuples(st.just("advance"), st.sampled_from([300, 1_000, 4_700, 15_000, 15_000, 40_000])),
+    st.tuples(st.just("advance"), st.sampled_from([100_000, 250_000])),
+    st.tuples(st.just("set_mode"), st.sampled_from(sorted(MODES))),
+    st.tuples(st.sampled_from(["hide", "show", "flush"])),
+    st.tuples(
+        st.just("crash"), st.sampled_from([500, 5_500, 20_000, 400_000]), st.booleans(), st.booleans(), st.booleans()
+    ),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events, max_size=12))
+def test_nothing_counts_twice_and_nothing_vanishes(happenings: list[tuple[Any, ...]]) -> None:
+    """Whatever happens, no time is counted twice; what is not delivered waits, or was lost with a reason.
+
+    A crash costs at most the second since the last checkpoint.
+    """
+    life = Life()
+    for name, *args in happenings:
+        if name == "crash":
+            gap_ms, leaving, guard_fires, same_tab = args
+            life.crash(gap_ms, leaving=leaving, guard_fires=guard_fires, same_tab=same_tab)
+        else:
+            getattr(life, name)(*args)
+        life.check()
+    life.settle_up()
+    while OPENED:
+        OPENED.pop().close()
