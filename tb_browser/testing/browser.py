@@ -99,7 +99,11 @@ class RealBrowser:
         self._end()
 
     def kill(self) -> None:
-        """SIGKILL every process of the browser: no page hears of it, and nothing more is sent."""
+        """SIGKILL every process of the browser: no page hears of it, and nothing more is sent.
+
+        The profile keeps what IndexedDB has committed. What localStorage was given last is lost, even after seconds:
+        Chromium writes it late.
+        """
         self.process.kill()
         self._end()
 
