@@ -298,7 +298,6 @@ class TestAnswers:
         assert (error is None) == (fate in (Fate.DELIVERED, Fate.DUPLICATE))
         assert error is None or isinstance(error, DeliveryError)
 
-    @pytest.mark.xfail(strict=True, reason="a login page or a proxy's HTML with status 200 counts as delivered")
     @pytest.mark.parametrize("body", [b"<!doctype html><title>Sign in to the network</title>", b"OK", b'"fine"'])
     def test_garbage_is_no_receipt(self, body: bytes) -> None:
         """A 200 that the official server never gives (a captive portal's page) does not lose the window."""
