@@ -1161,9 +1161,9 @@ class Life:
         backlog = page.client._delivery._backlog
         lose = backlog.lose
 
-        def noted(entry: Entry, *args: Any) -> None:
+        def noted(entry: Entry, reason: LossReason, error: TimebackError | None = None) -> None:
             self.lost.append(((entry.window.started_at_ms - WALL) / 1000, (entry.window.ended_at_ms - WALL) / 1000))
-            lose(entry, *args)
+            lose(entry, reason, error)
 
         backlog.lose = noted
         self.found = len(entries_in(self.storage))
