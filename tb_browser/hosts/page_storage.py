@@ -9,7 +9,7 @@ and removed could come back with an old `localStorage`, and count twice.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -124,17 +124,16 @@ class Database:
         except (AttributeError, ffi.JsException) as error:
             raise OSError(str(error)) from None
 
-        def make(_js_event: Any) -> None:
+        def make() -> None:
             js_request.result.createObjectStore(STORE)
 
-        return cls(await _result_of(js_request, js, ffi, make))
+        return cls(await _result_of(js_request, make))
 
     async def read(self) -> dict[str, str]:
         """Everything in it. Raises OSError."""
         js_store = self._js_database.transaction(STORE).objectStore(STORE)
         js_keys, js_values = js_store.getAllKeys(), js_store.getAll()
-        keys = await _result_of(js_keys, self._js, self._ffi)
-        values = await _result_of(js_values, self._js, self._ffi)
+        keys, values = await asyncio.gather(_result_of(js_keys), _result_of(js_values))
         return {str(key): str(value) for key, value in zip(keys, values, strict=True)}
 
     def write(self, changes: Changes) -> None:
@@ -150,25 +149,31 @@ class Database:
             return
 
 
-async def _result_of(js_request: Any, js: Any, ffi: Any, make: Any = None) -> Any:
-    """An IDBRequest's result. Raises OSError."""
+async def _result_of(js_request: Any, make: Callable[[], None] | None = None) -> Any:
+    """An IDBRequest's result; `make` builds a database that is new. Raises OSError."""
+    ffi = import_module("pyodide.ffi")
+    done = asyncio.get_running_loop().create_future()
 
-    def attach(resolve: Any, reject: Any) -> None:
-        js_request.onsuccess = resolve
-        js_request.onerror = reject
-        js_request.onblocked = reject
+    def on_success(_js_event: Any) -> None:
+        done.set_result(js_request.result)
 
-    proxies = [ffi.create_proxy(call) for call in (attach, make) if call is not None]
-    if make is not None:
-        js_request.onupgradeneeded = proxies[1]
+    def on_failure(_js_event: Any) -> None:
+        done.set_exception(OSError(f"IndexedDB: {js_request.error}"))
+
+    def on_upgrade(_js_event: Any) -> None:
+        if make is not None:
+            make()
+
+    handlers = {"onsuccess": on_success, "onerror": on_failure, "onupgradeneeded": on_upgrade}
+    proxies = {name: ffi.create_proxy(handler) for name, handler in handlers.items()}
+    for name, proxy in proxies.items():
+        setattr(js_request, name, proxy)
     try:
-        await js.Promise.new(proxies[0])
-    except ffi.JsException as error:
-        raise OSError(str(error)) from None
+        return await done
     finally:
-        for proxy in proxies:
+        for name, proxy in proxies.items():
+            setattr(js_request, name, None)
             proxy.destroy()
-    return js_request.result
 
 
 def _number(text: str | None) -> int:
