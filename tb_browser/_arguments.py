@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_snake
@@ -22,7 +22,8 @@ def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     mapping = to_py() if callable(to_py) else given
     if not isinstance(mapping, Mapping):
         raise InvalidInputError(field, f"{_shown(given)} is no mapping", remedy)
-    return {str(key): value for key, value in cast("Mapping[Any, Any]", mapping).items()}
+    typed: Mapping[Any, Any] = mapping
+    return {str(key): value for key, value in typed.items()}
 
 
 def validated[Model: BaseModel](

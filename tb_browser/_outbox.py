@@ -210,10 +210,10 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
         message = f"there is no Timeback server at {url} (status {status}). Check base_url, and the server's version."
         return Fate.KEEP, WrongAddressError(message, url=url, status=status)
     if status in (408, 425, 429) or status >= 500 or status < 400:
-        error = UnavailableError(
-            f"{url} says {status}: {words}", url=url, status=status, retry_after_ms=retry_after_ms(answer)
+        later_ms = retry_after_ms(answer)
+        return Fate.KEEP, UnavailableError(
+            f"{url} says {status}: {words}", url=url, status=status, retry_after_ms=later_ms
         )
-        return Fate.KEEP, error
     details = _mapping(said.get("details"))
     field, reason = details.get("field"), details.get("message")
     message = f"{url} refuses the request ({status}): {words}" + (f" ({field}: {reason})" if field else "")
@@ -258,4 +258,5 @@ def retry_after_ms(response: Response) -> float | None:
 
 def backoff_ms(failures: int, retry: Retry, random: float) -> float:
     """Exponential backoff with full jitter after so many failures in a row; `random` is in [0, 1)."""
-    return random * min(retry.max_ms, retry.first_ms * 2 ** min(max(failures - 1, 0), 30))
+    doublings = min(max(failures - 1, 0), 30)
+    return random * float(min(retry.max_ms, retry.first_ms * (1 << doublings)))

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from tb_browser._ports import Moment, Signal, Stop, Storage, Tell
 from tb_browser.hosts.storage import MemoryStorage
@@ -34,6 +34,11 @@ class ManualHost:
         self.watching = 0
         self.held = dict[str, list[Callable[[bool], None]]]()
         """Who holds each name, and who waits for it; give two hosts the same dict and they are two windows."""
+
+    def __del__(self) -> None:
+        """Call off what was never let run."""
+        for work in self._work:
+            work.close()
 
     @property
     def storage(self) -> Storage:
@@ -81,7 +86,7 @@ class ManualHost:
         try:
             work.send(None)
         except StopIteration as done:
-            return done.value
+            return cast("Result", done.value)
         message = "the work waits for something outside this world"
         raise RuntimeError(message)
 

@@ -50,19 +50,19 @@ class PageHost:
         """A timer. One that Python's own work kept waiting lets the page's events go first: they are older."""
         loop = asyncio.get_event_loop()
         due_ms = self.now().mono_ms + delay_ms
+        handles = list[asyncio.TimerHandle]()
 
         def fire() -> None:
-            nonlocal handle
             if self.now().mono_ms - due_ms > LATE_MS:
-                handle = loop.call_later(0, call)
+                handles.append(loop.call_later(0, call))
             else:
                 call()
 
-        handle = loop.call_later(delay_ms / 1000, fire)
-
         def stop() -> None:
-            handle.cancel()  # whichever it is by then
+            for handle in handles:
+                handle.cancel()
 
+        handles.append(loop.call_later(delay_ms / 1000, fire))
         return stop
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -96,7 +96,7 @@ class PageHost:
         return _all(stops)
 
     def is_hidden(self) -> bool:
-        return self._js.document.visibilityState == "hidden"
+        return bool(self._js.document.visibilityState == "hidden")
 
     def last_input_ms(self) -> float | None:
         if not self._inputs:
@@ -202,7 +202,7 @@ class PageHost:
     def _readable_since_ms(self) -> float:
         """When this page could first be seen: the page before it stays in view until it is unloaded, and counts."""
         for entry in self._js.performance.getEntriesByType("navigation"):
-            return max(0.0, entry.unloadEventEnd, getattr(entry, "activationStart", 0.0) or 0.0)
+            return max(0.0, float(entry.unloadEventEnd), float(getattr(entry, "activationStart", 0.0)))
         return 0.0
 
     def _storage_named(self, name: str, kind: type[WebStorage]) -> Storage:

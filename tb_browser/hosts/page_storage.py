@@ -93,9 +93,9 @@ class PageStorage(WebStorage):
         else:
             database.write(dict.fromkeys(there.keys() - here.keys()) | here)
         self._database = database
-        for key, value in self._early.items():
-            self._mirror(key, value)
-        self._early.clear()
+        early, self._early = self._early, {}
+        for key, written in early.items():
+            self._mirror(key, written)
 
     def _mirror(self, key: str, value: str | None) -> None:
         if self._database is None:

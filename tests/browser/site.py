@@ -97,16 +97,15 @@ class PythonPage:
         while not self.page.evaluate("document.body?.dataset.ready === 'yes'"):
             self.page.wait_for_timeout(50)
 
-    def run(self, code: str) -> Any:  # noqa: ANN401 - whatever the code's last line gives
+    def run(self, code: str) -> Any:
         """Run Python code in the page; await is allowed at its top level."""
-        result = self.page.evaluate(
+        return self.page.evaluate(
             """async (code) => {
                 const value = await pyodide.runPythonAsync(code);
                 return value?.toJs ? value.toJs({ dict_converter: Object.fromEntries }) : value;
             }""",
             textwrap.dedent(code),
         )
-        return result
 
     def start(self, **options: object) -> str:
         """Start the lesson's activity and return its run_id; `activity` and `timeback` are globals in the page."""

@@ -96,7 +96,9 @@ def test_time_false_sends_nothing(python: PythonPage, site: Site) -> None:
             globalThis.added = [];
             for (const target of [document, window]) {
                 const add = target.addEventListener;
-                target.addEventListener = function (name, ...rest) { added.push(name); return add.call(this, name, ...rest); };
+                target.addEventListener = function (name, ...rest) {
+                    added.push(name); return add.call(this, name, ...rest);
+                };
             }
         }"""
     )

@@ -50,7 +50,7 @@ def test_prose_and_data_agree() -> None:
 
 
 @pytest.mark.parametrize("phase", Phase)
-@pytest.mark.parametrize("signal", sorted(set(Signal) - FOUND, key=lambda signal: signal.value))
+@pytest.mark.parametrize("signal", [signal for signal in Signal if signal not in FOUND])
 def test_behaviour_agrees(phase: Phase, signal: Signal) -> None:
     """Every signal in every phase changes what its row says; a pair without a row changes nothing."""
     tracker = in_phase(phase)
