@@ -15,7 +15,7 @@ from tb_browser.hosts.storage import MemoryStorage
 from tb_browser.models import ActivityRef, Course, Retry
 
 WALL = 1_748_779_200_000
-moderate = settings(max_examples=40, deadline=None)
+moderate = settings(max_examples=30, deadline=None)
 
 COURSES = [Course(subject="Math", grade=0), Course(subject="Naturwissenschaften", grade=12), Course(code="a b")]
 activities = st.builds(
@@ -205,7 +205,7 @@ def mutilated(draw: st.DrawFn) -> str:
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([WINDOWS, OPEN]), texts, texts | json_values.map(to_json) | mutilated())))
 @example([(WINDOWS, "a", "[]"), (OPEN, "a", "{}"), (WINDOWS, "", "NaN")])
 def test_garbage_is_never_fatal(garbage: list[tuple[str, str, str]]) -> None:
