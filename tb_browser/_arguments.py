@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_snake
@@ -19,11 +19,14 @@ SHOWN: Final = 60
 def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     """A mapping as a dict; an object from JavaScript counts as one. Raises InvalidInputError."""
     to_py = getattr(given, "to_py", None)
-    mapping = to_py() if callable(to_py) else given
-    if not isinstance(mapping, Mapping):
+    mapping: object = to_py() if callable(to_py) else given
+    if not _is_mapping(mapping):
         raise InvalidInputError(field, f"{_shown(given)} is no mapping", remedy)
-    typed: Mapping[Any, Any] = mapping
-    return {str(key): value for key, value in typed.items()}
+    return {str(key): value for key, value in mapping.items()}
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
 
 
 def validated[Model: BaseModel](
@@ -56,6 +59,8 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
                 snake = name if name in known else to_snake(name)
                 if snake not in known:
                     raise InvalidInputError(name, "there is no such argument", _nearest(name, known))
+                if snake in named:
+                    raise InvalidInputError(name, "it is given in both spellings", f"Give {snake} alone.")
                 named[snake] = value
             for name, parameter in known.items():
                 if parameter.default is parameter.empty and name not in named:

@@ -43,6 +43,8 @@ class Entry:
     window: Window
     owner: str
     base_url: str
+    page: str
+    """The page that delivers it; when that is gone, another one takes it over."""
     first_sent_ms: int | None = None
     """Wall time of the first sending that may have arrived; None if it is sure that none has."""
     last_sent_ms: int | None = None
@@ -53,14 +55,15 @@ class Entry:
         """What the server knows a window by."""
         return f"{self.activity.run_id}/{self.window.started_at_ms}"
 
+    @property
+    def belongs_to(self) -> tuple[object, ...]:
+        """What two entries must have in common to become one."""
+        return self.activity, self.owner, self.base_url, self.page
+
     def sent(self, wall_ms: float) -> "Entry":
         """The entry as it is from the moment of a sending on."""
         first = self.first_sent_ms if self.first_sent_ms is not None else int(wall_ms)
         return replace(self, first_sent_ms=first, last_sent_ms=int(wall_ms))
-
-    def not_taken(self) -> "Entry":
-        """The entry after an answer that says that the server has not taken it."""
-        return replace(self, first_sent_ms=None, last_sent_ms=None)
 
     def body(self) -> bytes:
         """The heartbeat's body: the same bytes at every sending."""
@@ -83,6 +86,7 @@ class Entry:
             "window": [self.window.started_at_ms, self.window.active_ms, self.window.inactive_ms],
             "owner": self.owner,
             "baseUrl": self.base_url,
+            "page": self.page,
             "sent": [self.first_sent_ms, self.last_sent_ms],
         }
 
@@ -94,6 +98,7 @@ class Entry:
             Window(*(_whole(number) for number in stored["window"])),
             str(stored["owner"]),
             str(stored["baseUrl"]),
+            str(stored["page"]),
             *(None if number is None else _whole(number) for number in stored["sent"]),
         )
 
@@ -143,11 +148,7 @@ def coalesce(entries: Iterable[Entry]) -> list[Entry]:
     joined = list[Entry]()
     for entry in sorted(entries, key=lambda entry: (entry.key.rpartition("/")[0], entry.window.started_at_ms)):
         last = joined[-1] if joined else None
-        if last is None or (last.activity, last.owner, last.base_url) != (
-            entry.activity,
-            entry.owner,
-            entry.base_url,
-        ):
+        if last is None or last.belongs_to != entry.belongs_to:
             joined.append(entry)
         elif entry.window.ended_at_ms <= last.window.ended_at_ms:
             continue
@@ -214,6 +215,9 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
         return Fate.KEEP, UnavailableError(
             f"{url} says {status}: {words}", url=url, status=status, retry_after_ms=later_ms
         )
+    if status not in (400, 422):
+        message = f"{url} says {status}: {words}"
+        return Fate.KEEP, DeliveryError(message, url=url, status=status)
     details = _mapping(said.get("details"))
     field, reason = details.get("field"), details.get("message")
     message = f"{url} refuses the request ({status}): {words}" + (f" ({field}: {reason})" if field else "")

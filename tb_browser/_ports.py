@@ -73,7 +73,8 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """They may hold a token: no repr shows them."""
     body: bytes | None = field(default=None, repr=False)
 
 
@@ -135,8 +136,8 @@ class Storage(Protocol):
 
     def remove(self, key: str) -> None: ...
 
-    async def catch_up(self) -> None:
-        """Bring in what outlived the browser and is not here yet. Called before anything that was kept is sent."""
+    async def refresh(self) -> None:
+        """Bring in what earlier pages left and other pages have changed. What this page has written stands."""
         ...
 
 
@@ -173,8 +174,8 @@ class Host(Protocol):
         """Call when the network is said to be back."""
         ...
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run in the background; the host keeps hold of it until it is done."""
+    def spawn(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run in the background; the host keeps hold of it until it is done. False if nothing here can run it."""
         ...
 
     def random(self) -> float:
@@ -208,6 +209,10 @@ class Host(Protocol):
         """Hold a name that one page of an origin has at a time; told False if another has it, True once it is ours."""
         ...
 
+    async def held(self) -> frozenset[str] | None:
+        """The names that are held now, by any page of this origin; None where nobody can tell."""
+        ...
+
     def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:
-        """Run `work` while no other page of this origin runs its own (delivery.md, Two tabs)."""
+        """Run `work` while no other page of this origin runs its own; leave it, if another one takes too long."""
         ...

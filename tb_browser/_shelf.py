@@ -1,16 +1,15 @@
-"""What is kept for later, and how: waiting windows and checkpoints under versioned keys of a `Storage`.
+"""What is kept for later, and how: waiting windows and checkpoints, as `Entry`s under versioned keys of a `Storage`.
 
-    tb_browser/1/window/<run>/<start>   a closed window that waits               (`Entry`)
-    tb_browser/1/open/<session>         the window in progress of a live page     (`Checkpoint`)
-    tb_browser/corrupt/…                what could not be read, set aside         (the newest few)
+    tb_browser/1/window/<run>/<start>   a closed window that waits
+    tb_browser/1/open/<page>            a page's window in progress, as it was at its last checkpoint
+    tb_browser/corrupt/…                what could not be read, set aside: the newest few
 
 What storage has no room for stays in memory: fewer guarantees, same behaviour.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tb_browser._outbox import Entry, to_json
 from tb_browser._ports import Storage
@@ -20,28 +19,6 @@ OPEN: Final = "tb_browser/1/open/"
 CORRUPT: Final = "tb_browser/corrupt/"
 KEPT_CORRUPT: Final = 8
 UNREADABLE: Final = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The window in progress of a session, as it would be if its page had died at `at_ms` (wall clock)."""
-
-    session: str
-    entry: Entry
-    at_ms: int
-    tab: str
-    guarded: bool
-    """Whether the browser was asked to send this window by itself if the page dies."""
-
-    def stored(self) -> dict[str, Any]:
-        """The checkpoint as plain values, for storage."""
-        return {"entry": self.entry.stored(), "at": self.at_ms, "tab": self.tab, "guarded": self.guarded}
-
-    @classmethod
-    def from_stored(cls, session: str, stored: dict[str, Any]) -> "Checkpoint":
-        """Read a stored checkpoint. Raises ValueError, TypeError or KeyError if it is none."""
-        entry = Entry.from_stored(stored["entry"])
-        return cls(session, entry, int(stored["at"]), str(stored["tab"]), bool(stored["guarded"]))
 
 
 class Shelf:
@@ -72,40 +49,32 @@ class Shelf:
         return None if text is None else Entry.from_stored(json.loads(text))
 
     def entries(self) -> list[Entry]:
-        """Everything that waits, of every user; what cannot be read is set aside and counted."""
-        found = list[Entry]()
-        for key, text in self._under(WINDOWS):
+        """Everything that waits, of every user and page; what cannot be read is set aside and counted."""
+        return list(self._read_all(WINDOWS))
+
+    def open_windows(self) -> list[Entry]:
+        """The window in progress of every page, as it was at its last checkpoint."""
+        return list(self._read_all(OPEN))
+
+    def keep_open(self, entry: Entry) -> None:
+        """Write down a page's window in progress: the checkpoint."""
+        self._write(OPEN + entry.page, to_json(entry.stored()))
+
+    def drop_open(self, page: str) -> None:
+        """Forget a page's window in progress: it is closed, or empty."""
+        self._erase(OPEN + page)
+
+    def _read_all(self, prefix: str) -> Iterator[Entry]:
+        for key, text in list(self._under(prefix)):
             try:
                 entry = Entry.from_stored(json.loads(text))
                 entry.body()  # dates and characters that no body can hold are found here
-                if WINDOWS + entry.key != key:
+                if key != prefix + (entry.key if prefix == WINDOWS else entry.page):
                     raise ValueError(key)
-                found.append(entry)
             except UNREADABLE:
                 self._set_aside(key, text)
-        return found
-
-    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write down the window in progress."""
-        self._write(OPEN + checkpoint.session, to_json(checkpoint.stored()))
-
-    def drop_checkpoint(self, session: str) -> None:
-        """Forget a session's window in progress: it is closed, or empty."""
-        self._erase(OPEN + session)
-
-    def has_checkpoint(self, session: str) -> bool:
-        """Whether a session's checkpoint is still there: another page may have claimed it."""
-        return self._read(OPEN + session) is not None
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """Every session's window in progress, of every page of this origin."""
-        found = list[Checkpoint]()
-        for key, text in self._under(OPEN):
-            try:
-                found.append(Checkpoint.from_stored(key.removeprefix(OPEN), json.loads(text)))
-            except UNREADABLE:
-                self._set_aside(key, text)
-        return found
+            else:
+                yield entry
 
     def _under(self, prefix: str) -> Iterator[tuple[str, str]]:
         keys = dict.fromkeys([*self._storage.keys(), *self._unstored])

@@ -239,11 +239,6 @@ class Tracker:
             return None
         return Window(self._window.started_at_ms, active, inactive)
 
-    def disown(self, window: Window, mono_ms: float) -> None:
-        """Leave the window that was in progress at `mono_ms` to another page, which found it as a checkpoint."""
-        if self.open_since_ms == window.started_at_ms:
-            self._close(mono_ms, as_window=window)
-
     # --- the rules ---
 
     @property
@@ -315,18 +310,13 @@ class Tracker:
             self._open(at_ms, now)
         return effects
 
-    def _close(self, at_ms: float, *, as_window: Window | None = None) -> Window | None:
+    def _close(self, at_ms: float) -> Window | None:
         """Close the window at `at_ms` and open the next one there; None if there was nothing in it."""
         at_ms = max(at_ms, self._window.opened_ms)
         active, inactive = self._window.split(at_ms)
         self._closed_active += active
         self._closed_inactive += inactive
-        if as_window is None:
-            window = Window(self._window.started_at_ms, *self._carry.whole(active, inactive))
-        else:
-            window = as_window
-            self._carry.active += active - window.active_ms
-            self._carry.inactive += inactive - window.inactive_ms
+        window = Window(self._window.started_at_ms, *self._carry.whole(active, inactive))
         self._ended_at_ms = window.ended_at_ms
         self._window = self._window.rest(at_ms, window.ended_at_ms)
         return window if window.ended_at_ms > window.started_at_ms else None

@@ -8,7 +8,6 @@ from typing import Any, Final, Self
 
 from tb_browser import models
 from tb_browser._callbacks import Callbacks, ErrorContext
-from tb_browser._ledger import Window
 from tb_browser._outbox import Entry
 from tb_browser._ports import Host, Signal, Stop
 from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
@@ -39,7 +38,6 @@ class Activity:
                 "on_flush": options.on_flush,
             },
         )
-        self._session = host.new_run_id()
         self._counts = Counter[str]()
         self._lost = Counter[LossReason]()
         self._last_error: str | None = None
@@ -47,7 +45,6 @@ class Activity:
         self._ended = False
         self._paused = False
         self._shown_active_ms = 0
-        self._checkpoint: tuple[Window, float] | None = None
         self._stop_timer: Stop | None = None
         self._stop_watch: Stop | None = None
         self._stop_claim: Stop | None = None
@@ -247,8 +244,6 @@ class Activity:
         if self._tracker is None or self._ended:
             return
         now = self._host.now()
-        if self._checkpoint is not None and self._delivery.was_claimed(self._session):
-            self._tracker.disown(*self._checkpoint)
         busy = self._was_busy(now.mono_ms)
         self._fed_ms = now.mono_ms
         if (input_ms := self._host.last_input_ms()) is not None:
@@ -259,9 +254,11 @@ class Activity:
         elif signal not in (Signal.FLUSH, Signal.END):  # those wait for delivery themselves
             self._delivery.kick()
         self._claim_run()
-        window = self._tracker.in_progress(now)
-        self._checkpoint = (window, now.mono_ms) if window is not None else None
-        self._delivery.checkpoint(self._session, self._wire, window)
+        if signal is Signal.FROZEN:
+            self._delivery.let_go()
+        elif signal is Signal.THAWED:
+            self._delivery.hold()
+        self._delivery.checkpoint(self._wire, self._tracker.in_progress(now))
         if self._stop_timer is not None:
             self._stop_timer()
             self._stop_timer = None
@@ -292,7 +289,7 @@ class Activity:
             if isinstance(effect, Closed):
                 self._counts["closed"] += 1
                 self._delivery.put(self._wire, effect.window)
-                self._delivery.forget_checkpoint(self._session)
+                self._delivery.forget_checkpoint()
             elif isinstance(effect, Leaves):
                 self._delivery.leave()
             else:
@@ -305,7 +302,7 @@ class Activity:
                 stop()
         self._stop_timer = self._stop_watch = self._stop_claim = None
         if self._tracker is not None:
-            self._delivery.forget_checkpoint(self._session)
+            self._delivery.forget_checkpoint()
 
     async def _finish(self) -> Receipt:
         if self._receipt is None:

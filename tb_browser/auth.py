@@ -7,7 +7,7 @@ where it needs a new token and is given that. It does no I/O; the shell drives i
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from tb_browser._ports import Answer, Request, Response
@@ -23,6 +23,7 @@ class Ask(Enum):
 type Flow = Generator[Request | Literal[Ask.TOKEN], Answer | str, None]
 
 
+@runtime_checkable
 class Auth(Protocol):
     """Signs requests; `ask` is how a new token is come by, where there is any."""
 

@@ -10,12 +10,12 @@ from typing import Final, Protocol
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, coalesce, judge, overflow
 from tb_browser._ports import Host
-from tb_browser._shelf import Checkpoint, Shelf
+from tb_browser._shelf import Shelf
 from tb_browser.errors import LossReason, LostError, TimebackError
 from tb_browser.models import ActivityRef, Retry
 
-STALE_MS: Final = 5_000.0
-"""A live page renews its checkpoint every second; an older one belongs to a page that is gone, or asleep."""
+GONE_MS: Final = 120_000.0
+"""Where nobody can tell which pages live: a live page renews its checkpoint at least once a minute."""
 
 
 class Observer(Protocol):
@@ -39,6 +39,11 @@ def owner_of(user: str) -> str:
     return f"user:{sha256(user.encode()).hexdigest()[:32]}"
 
 
+def page_lock(page: str) -> str:
+    """The name that a page holds for as long as it may deliver what it keeps."""
+    return f"tb_browser/page/{page}"
+
+
 class Backlog:
     """What waits; `in_flight` holds the keys (and body sizes) of what is being sent by this page."""
 
@@ -47,7 +52,7 @@ class Backlog:
         self._base_url = base_url
         self._shelf = Shelf(host.storage)
         self._owner = owner_of(user_key) if user_key is not None else f"tab:{host.tab_token}"
-        self._sessions = set[str]()
+        self.page = f"{host.tab_token}/{host.new_run_id()}"
         self.knows_user = user_key is not None
         self.in_flight = dict[str, int]()
         self.retry = Retry()
@@ -130,42 +135,43 @@ class Backlog:
             lost_ms = entry.window.active_ms + entry.window.inactive_ms
             self.observer.on_lost(reason, error or LostError(reason, 1, lost_ms))
 
-    # --- checkpoints ---
+    # --- pages ---
 
-    def checkpoint(self, session: str, entry: Entry, *, guarded: bool) -> None:
-        """Write the window in progress down (delivery.md, Checkpoint)."""
-        self._sessions.add(session)
-        wall_ms = int(self._host.now().wall_ms)
-        self._shelf.keep_checkpoint(Checkpoint(session, entry, wall_ms, self._host.tab_token, guarded))
+    def checkpoint(self, entry: Entry, *, may_arrive: bool) -> None:
+        """Write the window in progress down; `may_arrive` if it may be sent should the page die now."""
+        self._shelf.keep_open(entry.sent(self._host.now().wall_ms) if may_arrive else entry)
 
-    def forget_checkpoint(self, session: str) -> None:
+    def forget_checkpoint(self) -> None:
         """The window in progress has closed, or is empty."""
-        self._sessions.discard(session)
-        self._shelf.drop_checkpoint(session)
+        self._shelf.drop_open(self.page)
 
-    def was_claimed(self, session: str) -> bool:
-        """Whether another page took this session's checkpoint for a dead page's, and delivers it."""
-        return session in self._sessions and not self._shelf.has_checkpoint(session)
-
-    def recover(self) -> bool:
-        """Take over what pages that are gone left open. True if one may be gone, and wants another look later."""
-        undecided, wall_ms = False, self._host.now().wall_ms
-        for checkpoint in self._shelf.checkpoints():
-            entry = checkpoint.entry
-            if checkpoint.session in self._sessions or not self._is_mine(entry):
+    async def adopt(self) -> None:
+        """Take over what pages that are gone have left, of the same user; call it while no other page does."""
+        await self._host.storage.refresh()
+        held = await self._host.held()
+        for entry in self._shelf.open_windows():
+            if entry.page == self.page or not self._is_of_user(entry):
                 continue
-            if checkpoint.tab != self._host.tab_token and abs(wall_ms - checkpoint.at_ms) < STALE_MS:
-                undecided = True
+            if not self._is_gone(entry, held):
                 if self.observer:
                     self.observer.on_elsewhere(entry)
                 continue
-            self._shelf.drop_checkpoint(checkpoint.session)
-            if self._shelf.find(entry) is None:  # else it was closed, and the page died before it was forgotten
-                self._shelf.put(entry.sent(checkpoint.at_ms) if checkpoint.guarded else entry)
+            self._shelf.drop_open(entry.page)
+            if self._shelf.find(entry) is None:  # else it was closed, and the page died before it could say so
+                self._shelf.put(entry)
+        for entry in self._shelf.entries():
+            if entry.page != self.page and self._is_of_user(entry) and self._is_gone(entry, held):
+                self._shelf.put(replace(entry, page=self.page))
                 if self.observer:
                     self.observer.on_recovered(entry)
         self._age_out()
-        return undecided
+
+    def _is_gone(self, entry: Entry, held: frozenset[str] | None) -> bool:
+        """Whether the page that keeps this entry runs no more."""
+        if held is not None:
+            return page_lock(entry.page) not in held
+        of_this_tab = entry.page.startswith(f"{self._host.tab_token}/")
+        return of_this_tab or self._host.now().wall_ms - entry.window.ended_at_ms > GONE_MS
 
     # --- users ---
 
@@ -178,19 +184,20 @@ class Backlog:
 
     def entry(self, activity: ActivityRef, window: Window) -> Entry:
         """A window as it would be kept."""
-        return Entry(activity, window, self._owner, self._base_url)
+        return Entry(activity, window, self._owner, self._base_url, self.page)
 
-    def _is_mine(self, entry: Entry) -> bool:
+    def _is_of_user(self, entry: Entry) -> bool:
         return (entry.owner, entry.base_url) == (self._owner, self._base_url)
 
     def _mine(self) -> list[Entry]:
-        return [entry for entry in self._shelf.entries() if self._is_mine(entry)]
+        """What this page has to deliver: its own windows, and those that it took over."""
+        return [entry for entry in self._shelf.entries() if entry.page == self.page and self._is_of_user(entry)]
 
     def _age_out(self) -> None:
         """Drop what has waited too long for its user, or for its tab, to come back; tell what could not be read."""
         wall_ms = self._host.now().wall_ms
         for entry in self._shelf.entries():
-            if wall_ms - entry.window.ended_at_ms > self.retry.max_age_ms and not self._is_mine(entry):
+            if wall_ms - entry.window.ended_at_ms > self.retry.max_age_ms and not self._is_of_user(entry):
                 self.lose(entry, LossReason.EXPIRED)
         if self._shelf.corrupt and self.observer:
             detail = "what lay in storage could not be read, and was set aside"

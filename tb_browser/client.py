@@ -143,6 +143,14 @@ class Timeback:
         await self.aclose()
 
 
+def _auth(given: object) -> Auth:
+    if given is None:
+        return Cookies()
+    if not isinstance(given, Auth):
+        raise InvalidInputError("auth", f"{type(given).__name__} is no way to sign in", "Give bearer(get_token).")
+    return given
+
+
 def _absolute(host: Host, base_url: str) -> str:
     absolute = host.absolute(base_url)
     parts = urlsplit(absolute or "")
@@ -175,7 +183,7 @@ def create_client(
     options = validated(ClientOptions, {"base_url": base_url, "credentials": credentials, "user_key": user_key})
     host = host or choose_host()
     absolute = _absolute(host, options.base_url)
-    auth = auth or Cookies()
+    auth = _auth(auth)
     check_secrecy(auth, absolute)
     course = None if default_course is None else _course("default_course", default_course)
     courier = Courier(absolute, transport or choose_transport(options.credentials), auth)

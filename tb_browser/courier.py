@@ -40,16 +40,23 @@ class Courier:
         """
         flow = self.auth.flow(request)
         answer: Answer = NoAnswer("auth sent nothing", sent=False)
-        try:
-            step = next(flow)
-            while True:
-                if step is not Ask.TOKEN:
-                    answer = await self.transport.send(step, timeout_ms=TIMEOUT_MS)
-                    step = flow.send(answer)
-                    continue
-                token = self.auth.ask() if self.auth.ask is not None else ""
-                step = flow.send(await token if inspect.isawaitable(token) else token)
-        except StopIteration:
-            return answer
-        except Exception as error:  # noqa: BLE001 - whatever get_token raises, the window is kept
-            return NoAnswer(f"get_token raised {type(error).__name__}: {error}", sent=False)
+        reply: Answer | str | None = None
+        while True:
+            try:
+                step = next(flow) if reply is None else flow.send(reply)
+            except StopIteration:
+                return answer
+            if step is Ask.TOKEN:
+                try:
+                    reply = await self._token()
+                except Exception as error:  # noqa: BLE001 - whatever get_token raises, the window is kept
+                    return NoAnswer(f"get_token raised {type(error).__name__}: {error}", sent=False)
+            else:
+                reply = answer = await self.transport.send(step, timeout_ms=TIMEOUT_MS)
+
+    async def _token(self) -> str:
+        given = self.auth.ask() if self.auth.ask is not None else None
+        token = await given if inspect.isawaitable(given) else given
+        if not isinstance(token, str) or not token.strip():
+            raise TypeError(f"it returned {type(token).__name__}, not a token")
+        return token

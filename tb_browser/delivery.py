@@ -6,7 +6,7 @@ from typing import Final
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, Fate, backoff_ms, read_answer
 from tb_browser._ports import Answer, Host, NoAnswer, Request, Response, Stop
-from tb_browser.backlog import STALE_MS, Backlog, Observer
+from tb_browser.backlog import Backlog, Observer, page_lock
 from tb_browser.courier import Courier
 from tb_browser.errors import (
     DeliveryError,
@@ -30,7 +30,7 @@ class Delivery:
         self._host = host
         self._courier = courier
         self._backlog = Backlog(host, courier.base_url, user_key)
-        self._caught_up = False
+        self._sending = asyncio.Lock()
         self._asked = False
         self._running = 0
         self._failures = 0
@@ -40,8 +40,8 @@ class Delivery:
         self._landed: asyncio.Future[None] | None = None
         self._guard: Stop | None = None
         self._retry_timer: Stop | None = None
-        self._look_timer: Stop | None = None
         self._stop_online: Stop | None = None
+        self._let_go: Stop | None = None
 
     # --- for an activity ---
 
@@ -50,11 +50,21 @@ class Delivery:
         self._backlog.retry, self._backlog.observer = retry, observer
         if self._stop_online is None:
             self._stop_online = self._host.on_online(self.try_now)
-        if self._caught_up:
-            self._recover()
+        self.hold()
         self._held = False
         self._cancel_retry()
         self._start_run()
+
+    def hold(self) -> None:
+        """Let other pages know that this one lives, and delivers what it keeps."""
+        if self._let_go is None:
+            self._let_go = self._host.hold(page_lock(self._backlog.page), lambda _ours: None)
+
+    def let_go(self) -> None:
+        """This page may be gone for good: others may take over what it keeps."""
+        if self._let_go is not None:
+            self._let_go()
+            self._let_go = None
 
     def put(self, activity: ActivityRef, window: Window) -> None:
         """Keep a closed window until it is delivered or lost."""
@@ -64,26 +74,23 @@ class Delivery:
         """How many windows wait: of one run, or all of this user's."""
         return self._backlog.waiting(run_id)
 
-    def checkpoint(self, session: str, activity: ActivityRef, window: Window | None) -> None:
+    def checkpoint(self, activity: ActivityRef, window: Window | None) -> None:
         """Write the window in progress down, and have the browser guard it (delivery.md, Checkpoint and Guard)."""
         if window is None:
-            self.forget_checkpoint(session)
+            self.forget_checkpoint()
             return
         self._lift_guard()
         entry = self._backlog.entry(activity, window)
-        if self._may_send_blindly():
-            request = self._courier.signed(self._courier.heartbeat(entry))
-            self._guard = self._courier.transport.guard(request)
-        self._backlog.checkpoint(session, entry, guarded=self._guard is not None)
+        # With or without a guard: a page that dies after its exit handler has sent this window, too.
+        may_arrive = self._may_send_blindly()
+        if may_arrive:
+            self._guard = self._courier.transport.guard(self._courier.signed(self._courier.heartbeat(entry)))
+        self._backlog.checkpoint(entry, may_arrive=may_arrive)
 
-    def was_claimed(self, session: str) -> bool:
-        """Whether another page took this session's checkpoint for a dead page's, and delivers it."""
-        return self._backlog.was_claimed(session)
-
-    def forget_checkpoint(self, session: str) -> None:
+    def forget_checkpoint(self) -> None:
         """The window in progress has closed, or is empty."""
         self._lift_guard()
-        self._backlog.forget_checkpoint(session)
+        self._backlog.forget_checkpoint()
 
     # --- sending ---
 
@@ -110,7 +117,7 @@ class Delivery:
 
     def leave(self) -> None:
         """Send before returning: this page may never run again (delivery.md, Exit)."""
-        if self._backlog.durable and not (self._caught_up and self._may_send_blindly()):
+        if self._backlog.durable and not self._may_send_blindly():
             return  # it is sure that the next visit delivers it; a sending that nobody answers would not be
         room = EXIT_BYTES - sum(self._backlog.in_flight.values())
         for entry in reversed(self._backlog.due()):
@@ -124,10 +131,10 @@ class Delivery:
         """Stop every timer and listener."""
         self._cancel_retry()
         self._lift_guard()
-        for stop in (self._look_timer, self._stop_online):
-            if stop is not None:
-                stop()
-        self._look_timer = self._stop_online = None
+        self.let_go()
+        if self._stop_online is not None:
+            self._stop_online()
+            self._stop_online = None
 
     # --- inside ---
 
@@ -141,13 +148,14 @@ class Delivery:
             self._guard = None
 
     def _start_run(self) -> None:
-        if not self._running:
+        if not self._running and self._host.spawn(self._run()):
             self._running += 1
-            self._host.spawn(self._run())
 
     async def _run(self) -> None:
         try:
-            await self._host.exclusively(self._send_all)
+            await self._host.exclusively(self._backlog.adopt)
+            async with self._sending:
+                await self._send_all()
         finally:
             self._running -= 1
         self._plan()
@@ -156,10 +164,6 @@ class Delivery:
             self._host.spawn(self._identify())
 
     async def _send_all(self) -> None:
-        if not self._caught_up:
-            await self._host.storage.catch_up()
-            self._caught_up = True
-            self._recover()
         while not self._held and self._host.online and self._backlog.due():
             if self._unreachable and not await self._is_back():
                 return
@@ -232,17 +236,6 @@ class Delivery:
             self._retry_timer()
             self._retry_timer = None
 
-    def _recover(self) -> None:
-        """Take over what gone pages left open, and look again at those of which it is not sure yet."""
-
-        def again() -> None:
-            self._look_timer = None
-            self._recover()
-            self.kick()
-
-        if self._backlog.recover() and self._look_timer is None:
-            self._look_timer = self._host.after(STALE_MS, again)
-
     async def _is_back(self) -> bool:
         """Ask for something harmless first: a window that is sent to a dead server would be ambiguous."""
         answer = await self._verify()
@@ -258,7 +251,7 @@ class Delivery:
         answer = await self._verify()
         if isinstance(answer, NoAnswer):
             self._unreachable = answer.sent
-        self.kick()
+        self._start_run()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:
         answer = await self._courier.ask(self._courier.request("GET", "/user/verify"))
@@ -266,5 +259,4 @@ class Delivery:
             verification = Verification.read(answer.body)
             if verification is not None and verification.timeback_id is not None:
                 self._backlog.bind(verification.timeback_id)
-                self._recover()
         return answer

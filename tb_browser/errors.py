@@ -7,13 +7,13 @@
     ├── SameRunElsewhereError        another tab tracks the same run at the same time
     ├── CallbackError                one of your callbacks raised; the cause is chained
     ├── LostError                    windows that will never be delivered: `reason`, `windows`
-    └── DeliveryError                a request did not do what it was sent for: `url`, `status`
+    └── DeliveryError                a request did not do what it was sent for: `url`, `status` (itself: other 4xx)
         ├── UnreachableError         no answer: offline, refused, reset, timed out, blocked       retryable
         ├── UnavailableError         the server said "later": 408, 425, 429, 5xx                  retryable
         ├── UserUnresolvedError      404 USER_RESOLUTION_FAILED: unknown user, or platform down   retryable
         ├── NotSignedInError         401, 403: waits until somebody signs in                      retryable
         ├── WrongAddressError        any other 404, or 405: no such route at this `base_url`
-        └── RejectedError            any other 4xx: this request will never pass: `field`, `message`
+        └── RejectedError            400, 422: this request will never pass: `field`, `server_message`
 
 Faults in delivery reach `on_error(error, context)`; they are never raised into the page.
 """

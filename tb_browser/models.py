@@ -38,6 +38,9 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         message = "it is blank"
         raise ValueError(message)
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        message = "it has half a character in it (a lone surrogate)"
+        raise ValueError(message)
     return text
 
 
@@ -187,7 +190,7 @@ class Stats(Wire):
     closed: int = 0
     """Windows closed in this session."""
     recovered: int = 0
-    """Windows that pages before this one left open, found and taken over."""
+    """Windows that pages before this one left, found and taken over."""
     delivered: int = 0
     """Windows that the server took."""
     duplicates: int = 0

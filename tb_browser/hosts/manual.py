@@ -2,11 +2,15 @@
 
 import heapq
 import itertools
+import random
+import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from tb_browser._ports import Moment, Signal, Stop, Storage, Tell
 from tb_browser.hosts.storage import MemoryStorage
+
+_seeds = itertools.count()
 
 
 class ManualHost:
@@ -21,6 +25,7 @@ class ManualHost:
         self._now = Moment(0.0, wall_ms)
         self._timers = list[tuple[float, int, Callable[[], None]]]()
         self._count = itertools.count()
+        self._dice = random.Random(next(_seeds))  # noqa: S311 - the same numbers at every run of a test
         self._work = list[Coroutine[Any, Any, None]]()
         self._tellers = list[Tell]()
         self._online_calls = list[Callable[[], None]]()
@@ -32,7 +37,7 @@ class ManualHost:
         self.online = True
         self.tab_token = "tab-1"  # noqa: S105 - names a tab, opens nothing
         self.watching = 0
-        self.held = dict[str, list[Callable[[bool], None]]]()
+        self.held_names = dict[str, list[Callable[[bool], None]]]()
         """Who holds each name, and who waits for it; give two hosts the same dict and they are two windows."""
 
     def __del__(self) -> None:
@@ -128,20 +133,21 @@ class ManualHost:
         self._online_calls.append(call)
         return lambda: self._online_calls.remove(call) if call in self._online_calls else None
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> bool:
         self._work.append(work)
+        return True
 
     def random(self) -> float:
-        return 0.0
+        return self._dice.random()
 
     def new_run_id(self) -> str:
-        return f"00000000-0000-4000-8000-{next(self._count):012}"
+        return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     def absolute(self, url: str) -> str:
         return url if "://" in url else f"https://school.example{url}"
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
-        waiting = self.held.setdefault(name, [])
+        waiting = self.held_names.setdefault(name, [])
         waiting.append(told)
         if len(waiting) > 1:
             told(False)
@@ -155,6 +161,9 @@ class ManualHost:
                 waiting[0](True)
 
         return stop
+
+    async def held(self) -> frozenset[str] | None:
+        return frozenset(name for name, holders in self.held_names.items() if holders)
 
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await work()

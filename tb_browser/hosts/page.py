@@ -7,8 +7,7 @@ from typing import Any
 
 from tb_browser._ports import Moment, Signal, Stop, Storage, Tell
 from tb_browser.hosts.page_locks import PageLocks
-from tb_browser.hosts.page_storage import PageStorage, WebStorage
-from tb_browser.hosts.storage import MemoryStorage
+from tb_browser.hosts.page_storage import PageStorage
 
 LATE_MS = 100.0
 """A timer later than this was kept waiting by Python's own work."""
@@ -38,7 +37,7 @@ class PageHost:
         self._busy = list[tuple[float, float]]()
         self._observer: Any = None
         self._locks = PageLocks(self._js, self._ffi)
-        self.storage: Storage = self._storage_named("localStorage", PageStorage)
+        self.storage: Storage = PageStorage()
         self.tab_token = self._tab_token()
 
     # --- clocks and timers ---
@@ -65,10 +64,11 @@ class PageHost:
         handles.append(loop.call_later(delay_ms / 1000, fire))
         return stop
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> bool:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     def was_busy(self, since_ms: float, until_ms: float) -> bool:
         """Whether long tasks fill most of the span. Chromium alone tells of them (Long Tasks API)."""
@@ -136,6 +136,9 @@ class PageHost:
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
         return self._locks.hold(name, told)
+
+    async def held(self) -> frozenset[str] | None:
+        return await self._locks.held()
 
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self._locks.exclusively(work)
@@ -205,20 +208,17 @@ class PageHost:
             return max(0.0, float(entry.unloadEventEnd), float(getattr(entry, "activationStart", 0.0)))
         return 0.0
 
-    def _storage_named(self, name: str, kind: type[WebStorage]) -> Storage:
-        """Private mode and blocked cookies forbid even the look at `localStorage`, or give it no room."""
-        try:
-            js_storage = getattr(self._js, name)
-            js_storage.setItem("tb_browser/probe", "1")
-            js_storage.removeItem("tb_browser/probe")
-        except self._ffi.JsException:  # SecurityError, QuotaExceededError
-            return MemoryStorage()
-        return kind(js_storage)
-
     def _tab_token(self) -> str:
-        session = self._storage_named("sessionStorage", WebStorage)
-        token = session.get("tb_browser/tab") or self.new_run_id()
-        session.set("tb_browser/tab", token)
+        """Kept in `sessionStorage`, which is the tab's own; private mode and blocked cookies forbid even the look."""
+        token = self.new_run_id()
+        try:
+            js_session = self._js.sessionStorage
+            kept = js_session.getItem("tb_browser/tab")
+            if isinstance(kept, str):
+                return kept
+            js_session.setItem("tb_browser/tab", token)
+        except self._ffi.JsException:  # SecurityError, QuotaExceededError
+            pass
         return token
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from tb_browser._ports import Stop
 
-SENDING = "tb_browser/send"
+ALONE = "tb_browser/alone"
+PATIENCE_MS = 5_000
+"""A frozen page keeps its locks; others do without what they wanted then."""
 
 
 class PageLocks:
@@ -23,7 +25,7 @@ class PageLocks:
         self._tasks = set[asyncio.Future[None]]()
 
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `work` while no other page of this origin runs its own."""
+        """Run `work` while no other page of this origin runs its own; leave it, if another one takes too long."""
         if self._js_locks is None:
             async with self._here:
                 await work()
@@ -33,10 +35,22 @@ class PageLocks:
             await work()
 
         js_held = self._ffi.create_proxy(held)
+        options = self._ffi.to_js(
+            {"signal": self._js.AbortSignal.timeout(PATIENCE_MS)}, dict_converter=self._js.Object.fromEntries
+        )
         try:
-            await self._js_locks.request(SENDING, js_held)
+            await self._js_locks.request(ALONE, options, js_held)
+        except self._ffi.JsException:
+            pass  # TimeoutError
         finally:
             js_held.destroy()
+
+    async def held(self) -> frozenset[str] | None:
+        """The names that pages of this origin hold now; None where nobody can tell."""
+        if self._js_locks is None:
+            return None
+        js_state = await self._js_locks.query()
+        return frozenset(str(js_lock.name) for js_lock in js_state.held)
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
         """Hold a name until stopped; told False if another page has it, True once it is ours after that."""

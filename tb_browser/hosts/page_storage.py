@@ -1,11 +1,9 @@
-"""What a page keeps: `localStorage`, with IndexedDB behind it.
+"""What a page keeps: a mirror in memory, which is read and written at once, and IndexedDB, which outlives the page.
 
-`localStorage` is synchronous, so that it works in an exit handler, and it survives a crashed tab. But Chromium writes
-it to disk only now and then: after a SIGKILL of the browser it came back seconds old in a young session, and up to a
-minute old later, while IndexedDB came back less than a second old (docs/delivery.md, Storage). So every change goes to
-both, with a generation that counts the changes. A page that finds IndexedDB ahead knows that the browser was killed,
-and takes IndexedDB's content; otherwise `localStorage` is right. Without the generation, a window that was delivered
-and removed could come back with an old `localStorage`, and count twice.
+Why not `localStorage`, which is synchronous? Measured in Chromium (docs/faults.md): after a SIGKILL of the browser it
+came back up to a minute old, with windows in it that had been delivered and removed; and another tab's removal is not
+seen at once, even under a lock. IndexedDB came back less than a second old, and its transactions are one behind the
+other for all tabs. A put in an exit handler arrives if its transaction is committed there and then.
 """
 
 import asyncio
@@ -13,107 +11,81 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-PREFIX: Final = "tb_browser/"
-GENERATION: Final = "tb_browser/generation"
 DATABASE: Final = "tb_browser"
 STORE: Final = "entries"
 PATIENCE_S: Final = 5.0
-"""A database that does not open within this is done without."""
+"""A database that does not answer within this is done without."""
 
 type Changes = Mapping[str, str | None]
 """New values by key; None removes."""
 
 
-class WebStorage:
-    """`localStorage` or `sessionStorage` by itself."""
+class PageStorage:
+    """IndexedDB behind a mirror; from `refresh()` on, what is written outlives the page."""
 
-    durable = True
+    def __init__(self) -> None:
+        self._content = dict[str, str]()
+        self._database: Database | None = None
+        self._meanwhile = dict[str, str | None]()
+        self._refreshing = asyncio.Lock()
 
-    def __init__(self, js_storage: Any) -> None:
-        self._js_storage = js_storage
-        self._js_object: Any = import_module("js").Object
+    @property
+    def durable(self) -> bool:
+        return self._database is not None and not self._database.failed
 
     def keys(self) -> Iterable[str]:
-        return [str(key) for key in self._js_object.keys(self._js_storage)]
+        return list(self._content)
 
     def get(self, key: str) -> str | None:
-        value = self._js_storage.getItem(key)
-        return value if isinstance(value, str) else None
+        return self._content.get(key)
 
     def set(self, key: str, value: str) -> bool:
-        try:
-            self._js_storage.setItem(key, value)
-        except Exception:  # noqa: BLE001 - JsException: full, or forbidden; the caller is told
-            return False
+        self._content[key] = value
+        self._write(key, value)
         return True
 
     def remove(self, key: str) -> None:
-        self._js_storage.removeItem(key)
+        if self._content.pop(key, None) is not None:
+            self._write(key, None)
 
-    async def catch_up(self) -> None:
-        pass
-
-
-class PageStorage(WebStorage):
-    """`localStorage` with IndexedDB behind it, from `catch_up()` on."""
-
-    def __init__(self, js_storage: Any) -> None:
-        super().__init__(js_storage)
-        self._database: Database | None = None
-        self._early = dict[str, str | None]()
-        self._catching_up = asyncio.Lock()
-
-    def set(self, key: str, value: str) -> bool:
-        if not super().set(key, value):
-            return False
-        self._mirror(key, value)
-        return True
-
-    def remove(self, key: str) -> None:
-        super().remove(key)
-        self._mirror(key, None)
-
-    async def catch_up(self) -> None:
-        """Take over what IndexedDB knows better; what this page has written already stands."""
-        async with self._catching_up:
-            if self._database is not None:
-                return
+    async def refresh(self) -> None:
+        async with self._refreshing:
             try:
-                database = await asyncio.wait_for(Database.open(), PATIENCE_S)
-                mirrored = await asyncio.wait_for(database.read(), PATIENCE_S)
+                if self._database is None:
+                    self._database = await asyncio.wait_for(Database.open(), PATIENCE_S)
+                    if self._meanwhile:
+                        self._database.write(self._meanwhile)
+                # What this page wrote before the reading is in it, as transactions are one behind the other.
+                self._meanwhile = dict[str, str | None]()
+                content = await asyncio.wait_for(self._database.read(), PATIENCE_S)
             except (OSError, TimeoutError):
                 return
-        here = {key: self.get(key) for key in self.keys() if key.startswith(PREFIX) and key not in self._early}
-        there = {key: value for key, value in mirrored.items() if key not in self._early}
-        if _number(there.get(GENERATION)) > _number(here.get(GENERATION)):
-            for key in here.keys() - there.keys():
-                super().remove(key)
-            for key, value in there.items():
-                super().set(key, value)
-        else:
-            database.write(dict.fromkeys(there.keys() - here.keys()) | here)
-        self._database = database
-        early, self._early = self._early, {}
-        for key, written in early.items():
-            self._mirror(key, written)
+            for key, value in self._meanwhile.items():
+                if value is None:
+                    content.pop(key, None)
+                else:
+                    content[key] = value
+            self._content = content
 
-    def _mirror(self, key: str, value: str | None) -> None:
-        if self._database is None:
-            self._early[key] = value
-            return
-        generation = str(_number(self.get(GENERATION)) + 1)
-        super().set(GENERATION, generation)
-        self._database.write({key: value, GENERATION: generation})
+    def _write(self, key: str, value: str | None) -> None:
+        self._meanwhile[key] = value
+        if self._database is not None:
+            self._database.write({key: value})
 
 
 class Database:
-    """One IndexedDB store of strings by key. Writes are fire and forget: what follows them needs no answer."""
+    """One IndexedDB store of strings by key. Writes are fire and forget, so that exit handlers can make them."""
 
     def __init__(self, js_database: Any) -> None:
-        self._js: Any = import_module("js")
-        self._ffi: Any = import_module("pyodide.ffi")
+        ffi = import_module("pyodide.ffi")
+        self._ffi: Any = ffi
         self._js_database = js_database
-        self._js_options = self._ffi.to_js({"durability": "relaxed"}, dict_converter=self._js.Object.fromEntries)
+        self._js_options = ffi.to_js({"durability": "relaxed"}, dict_converter=import_module("js").Object.fromEntries)
+        self.failed = False
+        """Whether a write has failed: no room, or the site's data was cleared under our feet."""
+        # A frozen tab must not keep a later version of us from its upgrade.
+        js_database.onversionchange = ffi.create_proxy(self._give_way)
+        self._js_note_failure = ffi.create_proxy(self._note_failure)
 
     @classmethod
     async def open(cls) -> "Database":
@@ -131,34 +103,54 @@ class Database:
 
     async def read(self) -> dict[str, str]:
         """Everything in it. Raises OSError."""
-        js_store = self._js_database.transaction(STORE).objectStore(STORE)
-        js_keys, js_values = js_store.getAllKeys(), js_store.getAll()
+        try:
+            js_store = self._js_database.transaction(STORE).objectStore(STORE)
+            js_keys, js_values = js_store.getAllKeys(), js_store.getAll()
+        except self._ffi.JsException as error:
+            raise OSError(str(error)) from None
         keys, values = await asyncio.gather(_result_of(js_keys), _result_of(js_values))
         return {str(key): str(value) for key, value in zip(keys, values, strict=True)}
 
     def write(self, changes: Changes) -> None:
-        """Change values, all or none. A database that fails is one that is behind: the next page will see that."""
+        """Change values, all or none."""
         try:
-            js_store = self._js_database.transaction(STORE, "readwrite", self._js_options).objectStore(STORE)
+            js_transaction = self._js_database.transaction(STORE, "readwrite", self._js_options)
+            js_transaction.onabort = self._js_note_failure
+            js_store = js_transaction.objectStore(STORE)
             for key, value in changes.items():
                 if value is None:
                     js_store.delete(key)
                 else:
                     js_store.put(value, key)
-        except self._ffi.JsException:  # closed by the browser: the site's data was cleared
-            return
+            # Without this a page that goes into the back/forward cache takes the transaction with it.
+            js_transaction.commit()
+        except self._ffi.JsException:  # the connection was closed by the browser
+            self.failed = True
+
+    def _note_failure(self, _js_event: Any) -> None:
+        self.failed = True
+
+    def _give_way(self, _js_event: Any) -> None:
+        self._js_database.close()
+        self.failed = True
 
 
-async def _result_of(js_request: Any, make: Callable[[], None] | None = None) -> Any:
-    """An IDBRequest's result; `make` builds a database that is new. Raises OSError."""
+def _result_of(js_request: Any, make: Callable[[], None] | None = None) -> asyncio.Future[Any]:
+    """An IDBRequest's result; `make` builds a database that is new. The future's error is OSError.
+
+    No coroutine: that would listen in a later task, when the request may have succeeded already.
+    """
     ffi = import_module("pyodide.ffi")
     done = asyncio.get_running_loop().create_future()
 
     def on_success(_js_event: Any) -> None:
-        done.set_result(js_request.result)
+        if not done.done():
+            done.set_result(js_request.result)
 
-    def on_failure(_js_event: Any) -> None:
-        done.set_exception(OSError(f"IndexedDB: {js_request.error}"))
+    def on_failure(js_event: Any) -> None:
+        js_event.preventDefault()  # an error that nobody prevents is reported to the page
+        if not done.done():
+            done.set_exception(OSError(f"IndexedDB: {js_request.error}"))
 
     def on_upgrade(_js_event: Any) -> None:
         if make is not None:
@@ -168,13 +160,11 @@ async def _result_of(js_request: Any, make: Callable[[], None] | None = None) ->
     proxies = {name: ffi.create_proxy(handler) for name, handler in handlers.items()}
     for name, proxy in proxies.items():
         setattr(js_request, name, proxy)
-    try:
-        return await done
-    finally:
+
+    def forget(_done: asyncio.Future[Any]) -> None:
         for name, proxy in proxies.items():
             setattr(js_request, name, None)
             proxy.destroy()
 
-
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() else 0
+    done.add_done_callback(forget)
+    return done

@@ -64,14 +64,15 @@ class PlainHost:
     def on_online(self, call: Callable[[], None]) -> Stop:  # noqa: ARG002 - no such event here
         return _nothing
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> bool:
         try:
             task = asyncio.get_running_loop().create_task(work)
-        except RuntimeError:
+        except RuntimeError:  # no loop, nobody to run it
             work.close()
-            return
+            return False
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     def random(self) -> float:
         return random.random()  # noqa: S311 - jitter, not secrets
@@ -84,6 +85,9 @@ class PlainHost:
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:  # noqa: ARG002 - there are no other pages
         return _nothing
+
+    async def held(self) -> frozenset[str] | None:
+        return frozenset()
 
     async def exclusively(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self._sending:

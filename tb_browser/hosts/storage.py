@@ -32,5 +32,5 @@ class MemoryStorage:
     def remove(self, key: str) -> None:
         self.content.pop(key, None)
 
-    async def catch_up(self) -> None:
+    async def refresh(self) -> None:
         pass

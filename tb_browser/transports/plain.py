@@ -1,5 +1,6 @@
 """Requests of an ordinary Python process, by httpx."""
 
+import asyncio
 from collections.abc import Callable
 
 import httpx
@@ -21,13 +22,16 @@ def _no_answer(error: httpx.HTTPError) -> NoAnswer:
 
 
 class PlainTransport:
-    """One connection pool for as long as the client lives."""
+    """One connection pool for as long as the event loop lives."""
 
     def __init__(self) -> None:
         self._client: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, request: Request, *, timeout_ms: float) -> Answer:
-        self._client = self._client or httpx.AsyncClient()
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:  # a pool's connections belong to their loop
+            self._client, self._loop = httpx.AsyncClient(), loop
         try:
             response = await self._client.request(
                 request.method,

@@ -279,14 +279,3 @@ def test_totals_between_ticks() -> None:
     run(Signal.END, 3)
     assert run.tracker.totals(900_000).active == 2_000
 
-
-def test_a_claimed_checkpoint_is_not_counted_again() -> None:
-    """What another page took over from a checkpoint is in no window of this page, to the millisecond."""
-    run = Run()
-    run(Signal.TICK, 4.2503)
-    checkpoint = run.tracker.in_progress(at(4.2503))
-    assert checkpoint is not None
-    run.tracker.disown(checkpoint, 4_250.3)
-    run(Signal.END, 9)
-    assert run.windows[0].started_at_ms == checkpoint.ended_at_ms
-    assert checkpoint.active_ms + run.windows[0].active_ms == 9_000
