@@ -29,7 +29,7 @@ from tb_browser.errors import (
     UserUnresolvedError,
     WrongAddressError,
 )
-from tb_browser.models import Course, Receipt, Retry, Stats, TimeTracking, Verification
+from tb_browser.models import Course, Metrics, Receipt, Retry, Stats, TimeTracking, Verification
 
 __all__ = [
     "Activities",
@@ -44,6 +44,7 @@ __all__ = [
     "InvalidInputError",
     "LossReason",
     "LostError",
+    "Metrics",
     "NotSignedInError",
     "Receipt",
     "RejectedError",

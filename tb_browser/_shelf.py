@@ -9,9 +9,10 @@ What storage has no room for stays in memory: fewer guarantees, same behaviour.
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
-from tb_browser._outbox import Entry, to_json
+from tb_browser._outbox import MAX_ENTRIES, Entry, to_json
 from tb_browser._ports import Storage
 
 WINDOWS: Final = "tb_browser/1/window/"
@@ -46,7 +47,7 @@ class Shelf:
     def find(self, entry: Entry) -> Entry | None:
         """The entry that is kept under this one's key."""
         text = self._read(WINDOWS + entry.key)
-        return None if text is None else Entry.from_stored(json.loads(text))
+        return None if text is None else _parsed(text)
 
     def entries(self) -> list[Entry]:
         """Everything that waits, of every user and page; what cannot be read is set aside and counted."""
@@ -67,8 +68,7 @@ class Shelf:
     def _read_all(self, prefix: str) -> Iterator[Entry]:
         for key, text in list(self._under(prefix)):
             try:
-                entry = Entry.from_stored(json.loads(text))
-                entry.body()  # dates and characters that no body can hold are found here
+                entry = _parsed(text)
                 if key != prefix + (entry.key if prefix == WINDOWS else entry.page):
                     raise ValueError(key)
             except UNREADABLE:
@@ -103,3 +103,11 @@ class Shelf:
         for other in aside[: max(0, len(aside) + 1 - KEPT_CORRUPT)]:
             self._storage.remove(other)
         self._storage.set(CORRUPT + key, text)
+
+
+@lru_cache(maxsize=2 * MAX_ENTRIES)
+def _parsed(text: str) -> Entry:
+    """An entry out of its stored text; the same texts are read again and again. Raises one of UNREADABLE."""
+    entry = Entry.from_stored(json.loads(text))
+    entry.body()  # dates and characters that no body can hold are found here
+    return entry

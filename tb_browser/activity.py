@@ -1,20 +1,23 @@
 """The live activity: feeds signals to the tracker, performs its effects, answers its user."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tb_browser import models
+from tb_browser._arguments import as_mapping, validated
 from tb_browser._callbacks import Callbacks, ErrorContext
 from tb_browser._outbox import Entry
 from tb_browser._ports import Host, Signal, Stop
 from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
 from tb_browser.delivery import Delivery
 from tb_browser.errors import ActivityEndedError, LossReason, SameRunElsewhereError, TimebackError
-from tb_browser.models import Course, Receipt, StartOptions, Stats
+from tb_browser.models import Completion, Course, Metrics, Receipt, StartOptions, Stats
 
+_METRICS_REMEDY: Final = "Give Metrics(xp_earned=…), or a mapping of its fields."
 _NOTHING: Final = Totals(0.0, 0.0, 0.0, 0.0)
 
 
@@ -42,6 +45,8 @@ class Activity:
         self._lost = Counter[LossReason]()
         self._last_error: str | None = None
         self._receipt: Receipt | None = None
+        self._completion: Completion | None = None
+        self._finishing = asyncio.Lock()
         self._ended = False
         self._paused = False
         self._shown_active_ms = 0
@@ -144,17 +149,23 @@ class Activity:
             await self._delivery.flush()
         return self._written_receipt()
 
-    def end(self) -> Coroutine[Any, Any, Receipt]:
+    def end(self, metrics: Metrics | Mapping[str, Any] | None = None, /, **fields: Any) -> Coroutine[Any, Any, Receipt]:
         """Close the last window and deliver it; no completion is recorded, and the run stays open.
 
         The time ends when this is called; awaiting it waits for delivery. What could not be delivered is kept and
         tried again, also by the next visit; that raises nothing, and `Receipt.delivered` tells. A second call
         returns the first one's result.
+
+        With `Metrics`, a mapping of its fields, or the fields themselves (`xp_earned=…`) one completion is recorded
+        too: the single-session form. If that fails, `on_error` is told and the DeliveryError is raised; call `end`
+        again to retry it, with the same end. Raises InvalidInputError before anything ends.
         """
+        completion = self._completion_of(metrics, fields)
         if not self._ended:
             self._feed(Signal.END)
             self._ended = True
             self._halt()
+        self._completion = self._completion or completion
         return self._finish()
 
     async def __aenter__(self) -> Self:
@@ -304,12 +315,35 @@ class Activity:
         if self._tracker is not None:
             self._delivery.forget_checkpoint()
 
+    def _completion_of(self, metrics: object, fields: dict[str, Any]) -> Completion | None:
+        if metrics is None and not fields:
+            return None
+        if not isinstance(metrics, Metrics):
+            given = fields if metrics is None else {**as_mapping("metrics", metrics, _METRICS_REMEDY), **fields}
+            metrics = validated(Metrics, given, remedy=_METRICS_REMEDY)
+        values = metrics.model_dump(exclude_none=True, exclude={"pct_complete"})
+        return Completion(
+            **dict(self._wire),
+            ended_at=int(self._host.now().wall_ms),
+            metrics=values,
+            pct_complete=metrics.pct_complete,
+            process=self._options.process,
+        )
+
     async def _finish(self) -> Receipt:
-        if self._receipt is None:
-            if self._tracker is not None:
-                await self._delivery.flush()
-            self._receipt = self._receipt or self._written_receipt()
-        return self._receipt
+        async with self._finishing:
+            if self._receipt is None:
+                if self._tracker is not None:
+                    await self._delivery.flush()
+                self._receipt = self._written_receipt()
+            if self._completion is not None and not self._receipt.completed:
+                error = await self._delivery.complete(self._completion)
+                if error is not None:
+                    self._last_error = str(error)
+                    self._callbacks.error(error, self._context("completion"))
+                    raise error
+                self._receipt = self._receipt.model_copy(update={"completed": True})
+            return self._receipt
 
     def _written_receipt(self) -> Receipt:
         totals = self._totals()

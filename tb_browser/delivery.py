@@ -15,7 +15,7 @@ from tb_browser.errors import (
     TimebackError,
     UnavailableError,
 )
-from tb_browser.models import ActivityRef, Retry, Verification
+from tb_browser.models import ActivityRef, Completion, Retry, Verification
 
 EXIT_BYTES: Final = 32 * 1024
 """Half of the 64 KiB that all keepalive bodies in flight may have together (Fetch standard)."""
@@ -114,6 +114,13 @@ class Delivery:
         if self._backlog.in_flight:
             self._landed = self._landed or asyncio.get_running_loop().create_future()
             await asyncio.wait([self._landed], timeout=LANDING_S)
+
+    async def complete(self, completion: Completion) -> DeliveryError | None:
+        """Record a completion, once: it is not deduplicated by the server, so it is not tried again by itself."""
+        request = self._courier.request(
+            "POST", "/activity/submit", completion.model_dump_json(exclude_none=True).encode()
+        )
+        return read_answer(await self._courier.ask(request), request.url)[1]
 
     def leave(self) -> None:
         """Send before returning: this page may never run again (delivery.md, Exit)."""

@@ -152,6 +152,35 @@ class ClientOptions(Wire):
     user_key: Annotated[Text | None, Field(description="Give what tells users apart, or leave it out.")]
 
 
+class Metrics(Wire):
+    """What a learner achieved, for the single-session form of `end()` (protocol.md, POST /activity/submit)."""
+
+    xp_earned: Annotated[int | float, Field(description="Give a number; it may be negative or fractional.")]
+    total_questions: Annotated[int | None, Field(ge=0, description="Give a whole number, 0 or more.")] = None
+    correct_questions: Annotated[int | None, Field(ge=0, description="Give a whole number, 0 or more.")] = None
+    mastered_units: Annotated[int | None, Field(ge=0, description="Give a whole number, 0 or more.")] = None
+    pct_complete: Annotated[int | float | None, Field(ge=0, le=100, description="Give a number from 0 to 100.")] = None
+
+    @model_validator(mode="after")
+    def _questions_in_pairs(self) -> Self:
+        if (self.total_questions is None) != (self.correct_questions is None):
+            message = "total_questions and correct_questions go together"
+            raise ValueError(message)
+        if (self.correct_questions or 0) > (self.total_questions or 0):
+            message = "more correct_questions than total_questions"
+            raise ValueError(message)
+        return self
+
+
+class Completion(ActivityRef):
+    """A completion on the wire. A retry carries the same `ended_at`: a new one would be a new attempt."""
+
+    ended_at: Instant
+    metrics: dict[str, int | float]
+    pct_complete: int | float | None = None
+    process: bool | None = None
+
+
 class Heartbeat(ActivityRef):
     """One window on the wire (protocol.md, POST /activity/heartbeat)."""
 
@@ -217,3 +246,5 @@ class Receipt(Wire):
     """Inactive time of the whole session, in milliseconds."""
     waiting: int
     """Windows that are kept and will be tried again, also by a later visit."""
+    completed: bool = False
+    """Whether a completion was recorded: only by `end()` with metrics."""

@@ -7,9 +7,12 @@ other for all tabs. A put in an exit handler arrives if its transaction is commi
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
+
+_logger = logging.getLogger("tb_browser")
 
 DATABASE: Final = "tb_browser"
 STORE: Final = "entries"
@@ -28,6 +31,7 @@ class PageStorage:
         self._database: Database | None = None
         self._meanwhile = dict[str, str | None]()
         self._refreshing = asyncio.Lock()
+        self._warned = False
 
     @property
     def durable(self) -> bool:
@@ -58,7 +62,10 @@ class PageStorage:
                 # What this page wrote before the reading is in it, as transactions are one behind the other.
                 self._meanwhile = dict[str, str | None]()
                 content = await asyncio.wait_for(self._database.read(), PATIENCE_S)
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError) as error:
+                if not self._warned:
+                    self._warned = True
+                    _logger.warning("no storage here (%s): time that is not delivered ends with the page", error)
                 return
             for key, value in self._meanwhile.items():
                 if value is None:
