@@ -1,5 +1,6 @@
 """The demo's lesson, by keyboard alone, in real Chromium: what a learner sees, and what the platform received."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from demo.platform_events import PlatformEvent
+from dev.console import ROOT
 from tb_browser.testing.browser import RealBrowser
 from tests.browser.console_guard import Console
 from tests.browser.site import Site, running_site
@@ -176,3 +178,18 @@ def test_a_part_that_does_not_come(school: Site, real_browser: RealBrowser, cons
     expect(page.get_by_role("alert")).to_contain_text("Python did not start", timeout=PYTHON_STARTS_MS)
     expect(page.get_by_role("alert")).to_contain_text("Reload the page")
     expect(page.locator("#status")).to_have_text("The exercises could not start.")
+
+
+def test_the_page_of_the_readme(school: Site, real_browser: RealBrowser) -> None:
+    """The whole page that the README prints counts from when it could first be seen, and delivers that."""
+    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    page = real_browser.context.new_page()
+    page.route("**/fractions.html", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(f"{school.url}/fractions.html")
+    expect(page.locator("#time")).to_have_text(re.compile(r"\d+ s"), timeout=PYTHON_STARTS_MS)
+    page.get_by_role("button", name="Done").click()
+    school.platform.wait_for(lambda events: len(events) > 0)
+    page_s = page.evaluate("performance.now()") / 1000
+    run_ids = {event.run_id for event in school.platform.events}
+    assert page_s - 1 < sum(school.active_s(str(run_id)) for run_id in run_ids) < page_s
+    assert len(run_ids) == 1
