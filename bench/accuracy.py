@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chromium
+from bench import chromium, hour
 from bench.measured import Row
 from static.assemble import assemble
 from tests.browser.site import Site, running_site
 
 type Part = Callable[[Playwright, Site, str], Iterator[Row]]
 
-PARTS: dict[str, Part] = {"Chromium": chromium.measure}
+PARTS: dict[str, Part] = {"Chromium": chromium.measure, "Chromium, clock driven": hour.measure}
 COLUMNS = ("scenario", "true active ms", "reported active ms", "error ms", "error %", "inactive error ms", "remark")
 
 

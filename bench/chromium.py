@@ -122,8 +122,10 @@ class Chromium:
         """The tab is hidden while Python computes; the driver's clock tells when."""
         self.page.start()
         time.sleep(1)
-        self.page.run("import asyncio\nblocking = asyncio.get_running_loop().call_later(0.1, lambda: exec(BLOCK))\n"
-                      f"BLOCK = {BLOCK.format(seconds=5)!r}")
+        self.page.run(
+            "import asyncio\nblocking = asyncio.get_running_loop().call_later(0.1, lambda: exec(BLOCK))\n"
+            f"BLOCK = {BLOCK.format(seconds=5)!r}"
+        )
         time.sleep(2)
         self.browser.cover()
         hidden_ms = time.time() * 1000
@@ -174,8 +176,10 @@ class Chromium:
         self.tab.show()
         time.sleep(2)
         row = self.page.end(name)
-        return Row(*(getattr(row, field) for field in Row.__dataclass_fields__ if field != "remark"),
-                   remark=f"longest gap between two 1-s timers: {row.longest_gap / 1000:.1f} s")
+        return Row(
+            *(getattr(row, field) for field in Row.__dataclass_fields__ if field != "remark"),
+            remark=f"longest gap between two 1-s timers: {row.longest_gap / 1000:.1f} s",
+        )
 
     def _evaluates(self, expression: str) -> bool:
         try:
