@@ -44,6 +44,7 @@ class Activity:
         self._counts = Counter[str]()
         self._lost = Counter[LossReason]()
         self._last_error: str | None = None
+        self._told_elsewhere = False
         self._receipt: Receipt | None = None
         self._completion: Completion | None = None
         self._finishing = asyncio.Lock()
@@ -194,7 +195,8 @@ class Activity:
         self._counts["recovered"] += 1
 
     def on_elsewhere(self, entry: Entry) -> None:
-        if entry.activity.run_id == self.run_id:
+        if entry.activity.run_id == self.run_id and not self._told_elsewhere:
+            self._told_elsewhere = True
             self.on_trouble(SameRunElsewhereError(self.id, self.run_id))
 
     def on_trouble(self, error: TimebackError) -> None:
