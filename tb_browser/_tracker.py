@@ -185,11 +185,6 @@ class Tracker:
         """Paused by `pause()`, or asleep. Hidden or idle alone is not paused (rule 4)."""
         return PauseReason.ASKED in self._reasons or self.phase is Phase.ASLEEP
 
-    @property
-    def open_since_ms(self) -> int | None:
-        """The wall-clock start of the window in progress; None while there is none."""
-        return self._window.started_at_ms if self.phase is Phase.TRACKING else None
-
     def wake_in_ms(self, mono_ms: float) -> float | None:
         """How long until the tracker wants its next tick; None while there is nothing to wait for."""
         if self.phase is not Phase.TRACKING:

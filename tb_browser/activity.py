@@ -288,6 +288,7 @@ class Activity:
             def told(ours: bool) -> None:
                 self._feed(Signal.HERE if ours else Signal.ELSEWHERE, None if ours else asked_ms)
 
+            self._stop_claim = lambda: None  # being asked for: the answer may come before the call returns
             self._stop_claim = self._host.hold(f"tb_browser/run/{self.run_id}", told)
         elif not visible and self._stop_claim is not None:
             self._stop_claim()
