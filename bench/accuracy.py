@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterator
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chromium, hour
+from bench import chromium, firefox, hour, webkit
 from bench.measured import Row
 from static.assemble import assemble
 from tests.browser.site import Site, running_site
 
 type Part = Callable[[Playwright, Site, str], Iterator[Row]]
 
-PARTS: dict[str, Part] = {"Chromium": chromium.measure, "Chromium, clock driven": hour.measure}
+PARTS: dict[str, Part] = {
+    "Chromium": chromium.measure,
+    "Chromium, clock driven": hour.measure,
+    "Firefox": firefox.measure,
+}
+MISSING = {"Firefox": firefox.missing, "WebKitGTK": webkit.missing}
 COLUMNS = ("scenario", "true active ms", "reported active ms", "error ms", "error %", "inactive error ms", "remark")
 
 
@@ -52,6 +57,9 @@ def main() -> None:
         if arguments.browser and name not in arguments.browser:
             continue
         say(f"\n{name}\n")
+        if name in MISSING and (why := MISSING[name]()):
+            say(why)
+            continue
         say(f"| {' | '.join(COLUMNS)} |")
         say(f"|{' --- |' * len(COLUMNS)}")
         with running_site() as site, sync_playwright() as playwright:

@@ -5,16 +5,10 @@ from collections.abc import Callable, Iterator
 
 from playwright.sync_api import Playwright
 
-from bench.measured import Measured, Row
+from bench.measured import BLOCK, Measured, Row
 from tb_browser.testing.browser import RealBrowser, RealTab
 from tests.browser.site import Site
 
-BLOCK = """
-import time
-until = time.monotonic() + {seconds}
-while time.monotonic() < until:
-    pass
-"""
 HIDDEN_TIMEOUT_MS = 2_000
 THROTTLED_S = 75
 

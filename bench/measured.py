@@ -35,6 +35,13 @@ receipt = await activity.end()
 [receipt.active_ms, receipt.inactive_ms, receipt.waiting]
 """
 
+BLOCK = """
+import time
+until = time.monotonic() + {seconds}
+while time.monotonic() < until:
+    pass
+"""
+
 PATIENCE_S = 15
 
 
@@ -121,6 +128,13 @@ class Measured:
             len(truth["log"]),
             "; ".join(troubles),
         )
+
+    def lost(self, scenario: str, remark: str) -> Row:
+        """The page is gone, and its observer with it: only what the observer kept in the tab can be compared."""
+        kept: Mapping[str, Any] = self.evaluate("JSON.parse(sessionStorage.getItem('observer'))")
+        reported_ms = 1000 * self._site.active_s(self._run_id)
+        inactive_ms = 1000 * self._site.inactive_s(self._run_id)
+        return Row(scenario, kept["activeMs"], reported_ms, kept["inactiveMs"], inactive_ms, 0, 0, remark)
 
     def _arrived_ms(self) -> float:
         return 1000 * (self._site.active_s(self._run_id) + self._site.inactive_s(self._run_id))

@@ -14,6 +14,13 @@ globalThis.observer = (() => {
   for (const name of ["pagehide", "pageshow"]) {
     window.addEventListener(name, (event) => note(name, event.timeStamp), true);
   }
+  // A page that is not kept for the way back leaves its account to the next one in the tab.
+  window.addEventListener("pagehide", (event) => {
+    if (log.length === 0) return;
+    note("finish", event.timeStamp);
+    sessionStorage.setItem("observer", JSON.stringify(tally()));
+    log.pop();
+  });
   setInterval(() => {
     const now = performance.now();
     longest = Math.max(longest, now - ticked);
