@@ -21,6 +21,7 @@ PARTS: dict[str, Part] = {
     "Chromium": chromium.measure,
     "Chromium, clock driven": hour.measure,
     "Firefox": firefox.measure,
+    "WebKitGTK": webkit.measure,
 }
 MISSING = {"Firefox": firefox.missing, "WebKitGTK": webkit.missing}
 COLUMNS = ("scenario", "true active ms", "reported active ms", "error ms", "error %", "inactive error ms", "remark")
