@@ -40,6 +40,7 @@ class Delivery:
         self._landed: asyncio.Future[None] | None = None
         self._guard: Stop | None = None
         self._retry_timer: Stop | None = None
+        self._settle_timer: Stop | None = None
         self._stop_online: Stop | None = None
         self._let_go: Stop | None = None
 
@@ -102,7 +103,7 @@ class Delivery:
 
     def kick(self) -> None:
         """See to it that what waits is sent: now, or when the wait after a failure is over."""
-        if not self._held and self._retry_timer is None and self._backlog.waiting():
+        if not self._held and self._retry_timer is None and self._backlog.due():
             self._start_run()
 
     async def flush(self) -> None:
@@ -139,9 +140,10 @@ class Delivery:
         self._cancel_retry()
         self._lift_guard()
         self.let_go()
-        if self._stop_online is not None:
-            self._stop_online()
-            self._stop_online = None
+        for stop in (self._settle_timer, self._stop_online):
+            if stop is not None:
+                stop()
+        self._settle_timer = self._stop_online = None
 
     # --- inside ---
 
@@ -225,11 +227,11 @@ class Delivery:
             self._backlog.observer.on_trouble(error)
 
     def _plan(self) -> None:
-        """Wake up again for what still waits, if nothing else will."""
-        if self._retry_timer is None and not self._running and not self._held and self._host.online:
+        """Wake up again for what may be sent later; other windows do not wait for it."""
+        if self._settle_timer is None and not self._held and self._host.online:
             wait_ms = self._backlog.next_wait_ms()
             if wait_ms is not None:
-                self._retry_in(wait_ms)
+                self._settle_timer = self._host.after(wait_ms, self._settled)
 
     def _retry_in(self, ms: float) -> None:
         def over() -> None:
@@ -237,6 +239,10 @@ class Delivery:
             self.kick()
 
         self._retry_timer = self._host.after(ms, over)
+
+    def _settled(self) -> None:
+        self._settle_timer = None
+        self.kick()
 
     def _cancel_retry(self) -> None:
         if self._retry_timer is not None:

@@ -80,8 +80,8 @@ class SameRunElsewhereError(TimebackError):
 
     def __init__(self, activity_id: str, run_id: str) -> None:
         super().__init__(
-            f"activity {activity_id!r} (run {run_id}) is open in another tab too. The visible one counts active time; "
-            "if both can be seen side by side, both count. Close one of them."
+            f"activity {activity_id!r} (run {run_id}) is open in another tab too. It counts in whichever can be seen, "
+            "and in one only if both can. Close one of them."
         )
 
 
