@@ -21,8 +21,9 @@ from tb_browser import (
     create_client,
 )
 from tb_browser._ports import Answer, Request, Response, Signal
-from tb_browser.hosts.manual import ManualHost
+from tb_browser.backlog import page_lock
 from tb_browser.transports.memory import MemoryTransport
+from tests.driven import LuckyHost
 
 BEGIN = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ class World:
     """A driven page with a client in it."""
 
     def __init__(self, **options: Any) -> None:
-        self.host = ManualHost()
+        self.host = LuckyHost()
         self.transport = MemoryTransport(can_guard=False)
         self.client: Timeback = create_client(host=self.host, transport=self.transport, user_key="student", **options)
 
@@ -47,8 +48,16 @@ class World:
     @property
     def is_silent(self) -> bool:
         """Nothing asked, nothing watched, nothing planned, nothing stored."""
-        begun = [self.host._timers, self.host._tellers, self.host._online_calls, self.host._work, self.host.held]
-        return not any([*begun, self.transport.sent, self.transport.on_exit, *self.host.storage.keys()])
+        begun = [self.host._timers, self.host._tellers, self.host._online_calls, self.host._work]
+        return not any(
+            [
+                *begun,
+                *self.host.held_names.values(),
+                self.transport.sent,
+                self.transport.on_exit,
+                *self.host.storage.keys(),
+            ]
+        )
 
     @property
     def received(self) -> list[dict[str, Any]]:
@@ -374,12 +383,15 @@ class TestFlushAndEnd:
         assert world.host.run(finishing).active_ms == 3_000
 
     def test_end_leaves_nothing_behind(self, world: World) -> None:
-        """No timer, no listener of the page, no claim, no checkpoint."""
+        """No timer, no listener of the page, no claim of the run, no checkpoint; only the page's own lock."""
         activity = world.start()
         world.host.advance(3_000)
         world.end(activity)
         assert (world.host._timers, world.host.watching, list(world.host.storage.keys())) == ([], 0, [])
-        assert not any(world.host.held.values())
+        held = [name for name, holders in world.host.held_names.items() if holders]
+        assert held == [page_lock(world.client._delivery._backlog.page)]
+        world.host.run(world.client.aclose())
+        assert not any(world.host.held_names.values())
 
     def test_nothing_counts_after_the_end(self, world: World) -> None:
         """Whatever the page does then, nothing is sent and no total moves."""

@@ -110,8 +110,7 @@ def test_a_second_token_that_cannot_be_had_leaves_no_doubt() -> None:
     assert answer == UNAUTHORIZED or (isinstance(answer, NoAnswer) and not answer.sent)
 
 
-@pytest.mark.xfail(strict=True, reason="whatever get_token returns is made text: `Bearer None` is sent")
-@pytest.mark.parametrize("token", [None, "", 7])
+@pytest.mark.parametrize("token", [None, "", "  ", b"token", 7])
 def test_what_is_no_token_is_not_sent(token: object) -> None:
     """`get_token` returned nothing, as an app does for somebody who is not signed in: no request carries that."""
 
@@ -132,7 +131,6 @@ def test_a_token_is_never_shown() -> None:
     assert "secret" not in str(auth)
 
 
-@pytest.mark.xfail(strict=True, reason="Request.headers is part of its repr, and holds the token")
 def test_a_signed_request_does_not_show_its_token() -> None:
     """A signed request that ends up in a log or a traceback shows no token."""
     auth = bearer(tokens("secret"))

@@ -1,24 +1,18 @@
 """Windows reach the server once each, or their loss is told: delivery.md, with a driven clock and a played server."""
 
 import json
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tb_browser import (
-    Activity,
+    DeliveryError,
     LossReason,
     LostError,
     NotSignedInError,
     RejectedError,
-    Stats,
-    Timeback,
+    SameRunElsewhereError,
     TimebackError,
     UnavailableError,
     UnreachableError,
@@ -29,175 +23,31 @@ from tb_browser import (
 )
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, to_json
-from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal, Storage
-from tb_browser._shelf import OPEN, WINDOWS, Checkpoint, Shelf
-from tb_browser.backlog import owner_of
+from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal
+from tb_browser._shelf import OPEN, WINDOWS, Shelf
+from tb_browser.backlog import GONE_MS, owner_of, page_lock
 from tb_browser.delivery import EXIT_BYTES
 from tb_browser.hosts.manual import ManualHost
 from tb_browser.hosts.storage import MemoryStorage
-from tb_browser.models import ActivityRef, Course
 from tb_browser.transports.memory import MemoryTransport
-
-WALL = 1_748_779_200_000
-BASE = "https://school.example/api/timeback"
-UNAVAILABLE = Response(503, body=b'{"error":{"code":"MISSING_SYNCED_COURSE_ID","message":"Course not synced"}}')
-UNAUTHORIZED = Response(401, body=b'{"error":{"code":"UNAUTHORIZED","message":"Unauthorized"}}')
-VERIFIED = Response(200, body=b'{"verified":true,"timebackId":"student-1"}')
-OK = Response(204)
-RESET = NoAnswer("connection reset")
-
-
-class LuckyHost(ManualHost):
-    """A driven world whose dice a test can load: 0 starts heartbeats without an offset, 0.5 halves every wait."""
-
-    luck = 0.0
-
-    def close(self) -> None:
-        """The page is gone: nothing that was begun goes on."""
-        while self._work:
-            self._work.pop().close()
-
-    def random(self) -> float:
-        return self.luck
-
-    def new_run_id(self) -> str:
-        return str(uuid.uuid4())  # two worlds may share one storage: their sessions must not be named alike
-
-
-OPENED = list[LuckyHost]()
-
-
-@pytest.fixture(autouse=True)
-def pages_are_closed() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
-
-
-@dataclass
-class Page:
-    """One page: a world, a client and the server's answers to its windows."""
-
-    storage: Storage = field(default_factory=lambda: MemoryStorage(durable=True))
-    wall_ms: float = WALL
-    tab: str = "tab-1"
-    user_key: str | None = "student@school.example"
-    answer: Answer | Callable[[Request], Answer] = OK
-    verify: Answer = VERIFIED
-    can_guard: bool = False
-    client_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        self.host = LuckyHost(wall_ms=self.wall_ms, storage=self.storage)
-        self.host.tab_token = self.tab
-        OPENED.append(self.host)
-        self.transport = MemoryTransport(self.answered, can_guard=self.can_guard)
-        self.errors = list[TimebackError]()
-        self.client: Timeback = create_client(
-            host=self.host, transport=self.transport, user_key=self.user_key, **self.client_options
-        )
-
-    def answered(self, request: Request) -> Answer:
-        if request.url.endswith("/user/verify"):
-            return self.verify
-        return self.answer(request) if callable(self.answer) else self.answer
-
-    def start(self, run_id: str = "run-1", **options: Any) -> Activity:
-        self.activity = self.client.activity.start(
-            id="fractions-1",
-            name="Fractions",
-            course={"subject": "Math", "grade": 3},
-            run_id=run_id,
-            on_error=lambda error, _context: self.errors.append(error),
-            **options,
-        )
-        self.host.settle()
-        self.host.luck = 0.5
-        return self.activity
-
-    @property
-    def now_s(self) -> float:
-        return (self.host.now().wall_ms - WALL) / 1000
-
-    @property
-    def stats(self) -> Stats:
-        return self.activity.stats
-
-    @property
-    def tried(self) -> list[tuple[float, float]]:
-        """Every window asked for in the ordinary way, as (start, end) in seconds since `WALL`."""
-        return spans(self.transport.sent)
-
-    @property
-    def left(self) -> list[tuple[float, float]]:
-        """Every window sent on the way out."""
-        return spans(self.transport.on_exit)
-
-    @property
-    def kept(self) -> list[tuple[float, float]]:
-        """Every window in storage, in seconds since `WALL`."""
-        found = sorted(entries_in(self.storage), key=lambda entry: entry.window.started_at_ms)
-        return [
-            ((entry.window.started_at_ms - WALL) / 1000, (entry.window.ended_at_ms - WALL) / 1000) for entry in found
-        ]
-
-    @property
-    def storage_content(self) -> dict[str, str]:
-        """What lies in storage, raw."""
-        assert isinstance(self.storage, MemoryStorage)
-        return self.storage.content
-
-    @property
-    def asked(self) -> list[str]:
-        """The last part of every URL asked, in order."""
-        return [request.url.rpartition("/")[2] for request in self.transport.sent]
-
-
-def entries_in(storage: Storage) -> list[Entry]:
-    """What waits, read from outside without touching anything."""
-    return [Entry.from_stored(stored) for _, stored in stored_under(storage, WINDOWS)]
-
-
-def checkpoints_in(storage: Storage) -> list[Checkpoint]:
-    """Windows in progress, read from outside without touching anything."""
-    return [Checkpoint.from_stored(session, stored) for session, stored in stored_under(storage, OPEN)]
-
-
-def stored_under(storage: Storage, prefix: str) -> list[tuple[str, Any]]:
-    assert isinstance(storage, MemoryStorage)
-    return [
-        (key.removeprefix(prefix), json.loads(text)) for key, text in storage.content.items() if key.startswith(prefix)
-    ]
-
-
-def spans(requests: list[Request]) -> list[tuple[float, float]]:
-    bodies = [json.loads(request.body) for request in requests if request.body]
-    return [(seconds(body["startedAt"]), seconds(body["endedAt"])) for body in bodies]
-
-
-def seconds(iso: str) -> float:
-    hours, minutes, rest = iso.removeprefix("2025-06-01T").removesuffix("Z").split(":")
-    return round((int(hours) - 12) * 3600 + int(minutes) * 60 + float(rest), 3)
-
-
-def waiting_entry(
-    start_s: float,
-    *,
-    owner: str = owner_of("student@school.example"),
-    run: str = "old",
-    sent_s: float | None = None,
-    name: str = "Fractions",
-) -> Entry:
-    """A window of 5 s that an earlier page has left."""
-    activity = ActivityRef(id="fractions-1", name=name, course=Course(subject="Math", grade=3), run_id=run)
-    entry = Entry(activity, Window(WALL + int(start_s * 1000), 5_000, 0), owner, BASE)
-    return entry if sent_s is None else entry.sent(WALL + sent_s * 1000)
-
-
-def add_up(stats: Stats, found: int = 0) -> bool:
-    """What `Stats` promises; `found` windows were waiting already when the activity started."""
-    came = stats.closed + stats.recovered + found
-    return came == stats.delivered + stats.duplicates + stats.joined + sum(stats.lost.values()) + stats.waiting
+from tests.driven import (
+    BASE,
+    DUPLICATE,
+    OK,
+    RESET,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    VERIFIED,
+    WALL,
+    Page,
+    Server,
+    add_up,
+    entries_in,
+    open_in,
+    spans,
+    together,
+    waiting_entry,
+)
 
 
 class TestLifeOfAWindow:
@@ -222,7 +72,7 @@ class TestLifeOfAWindow:
 
     def test_a_duplicate_is_counted_as_such(self) -> None:
         """`{"duplicate":true}` removes the window and counts apart."""
-        page = Page(answer=Response(200, body=b'{"duplicate":true}'))
+        page = Page(answer=DUPLICATE)
         page.start()
         page.host.advance(15_000)
         assert (page.stats.delivered, page.stats.duplicates, page.stats.waiting) == (0, 1, 0)
@@ -267,7 +117,7 @@ class WatchedStorage(MemoryStorage):
     def check(self) -> None:
         if self.page is not None:
             stored = {entry.key: entry.window for entry in entries_in(self)}
-            stored |= {point.entry.key: point.entry.window for point in checkpoints_in(self)}
+            stored |= {entry.key: entry.window for entry in open_in(self)}
             covered_ms = sum(window.active_ms + window.inactive_ms for window in stored.values())
             assert covered_ms >= self.page.now_s * 1000 - 1_000
             self.checked += 1
@@ -372,6 +222,19 @@ class TestAnswers:
         page.host.advance(300_000)
         assert page.stats.waiting == 0
         assert page.stats.lost == {}
+        assert add_up(page.stats)
+
+    @pytest.mark.parametrize("status", [402, 409, 413, 418])
+    def test_another_refusal_is_kept_and_tried_again(self, status: int) -> None:
+        """A 4xx that says nothing about the body (a proxy's, a conflict) keeps the window and is told."""
+        page = Page(answer=Response(status, body=b"<html>"))
+        page.start()
+        page.host.advance(20_000)
+        assert page.stats.waiting == 1
+        assert [type(error) for error in page.errors] == [DeliveryError]
+        page.answer = OK
+        page.host.advance(300_000)
+        assert (page.stats.waiting, page.stats.lost) == (0, {})
         assert add_up(page.stats)
 
     def test_400_is_lost_with_the_servers_words(self) -> None:
@@ -493,7 +356,7 @@ class TestAmbiguity:
         page.start()
         page.host.advance(15_000)
         (first,) = page.transport.sent
-        page.answer = lambda r: Response(200, body=b'{"duplicate":true}') if r.body == first.body else OK
+        page.answer = lambda r: DUPLICATE if r.body == first.body else OK
         page.host.advance(34_999)
         assert page.tried.count((0, 15)) == 1
         page.host.advance(10_000)
@@ -640,7 +503,7 @@ class TestExit:
         page.host.online = False
         page.start()
         for number in range(40):
-            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, name="x" * 2_000))
+            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, page=page.id, name="x" * 2_000))
         page.host.advance(3_000)
         page.host.online = True
         page.transport.page_dies = True
@@ -659,7 +522,7 @@ class TestExit:
         page = Page()
         page.start()
         for number in range(40):
-            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, name="x" * 2_000))
+            Shelf(page.storage).put(waiting_entry(-1000 + 10 * number, page=page.id, name="x" * 2_000))
         page.transport.page_dies = True
         page.host.advance(100)
         page.transport.on_exit.clear()
@@ -733,9 +596,9 @@ class TestExit:
 
 
 class TestCheckpoint:
-    """The window in progress is written down about once a second; whoever starts next delivers it."""
+    """The window in progress is written down about once a second; when the page is gone, another one delivers it."""
 
-    def died_after(self, ms: float, **options: Any) -> Page:
+    def started(self, ms: float, **options: Any) -> Page:
         page = Page(**options)
         page.start()
         page.host.advance(ms)
@@ -743,84 +606,154 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize("second", [1, 2, 5.9, 14.9])
     def test_at_most_a_second_is_missing(self, second: float) -> None:
-        """At any instant the checkpoint is at most a second old."""
-        page = self.died_after(second * 1000)
-        (point,) = checkpoints_in(page.storage)
-        assert second * 1000 - 1_000 <= point.entry.window.active_ms <= second * 1000
-        assert point.at_ms - point.entry.window.ended_at_ms < 1
+        """At any instant the checkpoint is at most a second old, and is this page's."""
+        page = self.started(second * 1000)
+        (entry,) = open_in(page.storage)
+        assert second * 1000 - 1_000 <= entry.window.active_ms <= second * 1000
+        assert entry.page == page.id
 
-    def test_the_same_tab_recovers_at_once(self) -> None:
-        """A tab that is reloaded after a crash delivers the window with its own run, activity and times."""
-        old = self.died_after(7_500)
-        page = Page(storage=old.storage, wall_ms=WALL + 8_000)
-        page.start("run-2")
+    @pytest.mark.parametrize("can_guard", [False, True])
+    def test_what_may_be_sent_should_the_page_die_is_marked(self, can_guard: bool) -> None:
+        """Guarded or not: while the page would send its window on the way out, the window may have arrived."""
+        page = self.started(5_000, can_guard=can_guard)
+        (entry,) = open_in(page.storage)
+        assert (entry.first_sent_ms, entry.last_sent_ms) == (WALL + 5_000, WALL + 5_000)
+
+    @pytest.mark.parametrize("why", ["offline", "failing", "not signed in"])
+    def test_what_the_page_would_not_send_is_not_marked(self, why: str) -> None:
+        """Offline, after a failure and signed out nothing leaves by itself: there is no doubt to write down."""
+        page = Page(answer=UNAUTHORIZED if why == "not signed in" else UNAVAILABLE, can_guard=True)
+        page.host.online = why != "offline"
+        page.start()
+        page.host.advance(17_000)
+        (entry,) = open_in(page.storage)
+        assert entry.first_sent_ms is None
+        assert page.transport.guards == []
+
+    @pytest.mark.parametrize("tab", ["tab-1", "tab-2"])
+    def test_a_page_that_is_gone_is_recovered(self, tab: str) -> None:
+        """The window goes out with its own run, activity and times, unchanged, once the server has settled."""
+        old = self.started(7_500)
+        page = Page(storage=old.storage, wall_ms=WALL + 8_000, tab=tab)
+        page.start("run-2", time={"heartbeat_ms": 1_000_000})
+        page.host.advance(7_000 + 35_000 - 8_000 - 1)
+        assert page.transport.sent == []
+        page.host.advance(1)
         (request,) = page.transport.sent
         body = json.loads(request.body or b"")
         assert (body["runId"], body["elapsedMs"], body["pausedMs"]) == ("run-1", 7_000, 0)
-        assert page.tried == [(0, 7)]
         assert (page.stats.recovered, page.stats.delivered) == (1, 1)
         assert add_up(page.stats)
-        assert len(checkpoints_in(page.storage)) <= 1
+        assert [entry.page for entry in open_in(page.storage)] == [page.id]
 
-    def test_another_tab_waits_until_it_is_stale(self) -> None:
-        """A fresh checkpoint may belong to a live page; a stale one belongs to a dead one."""
-        old = self.died_after(7_500)
-        fresh = Page(storage=old.storage, wall_ms=WALL + 9_000, tab="tab-2")
-        fresh.start("run-2")
-        assert fresh.transport.sent == []
-        fresh.host.run(fresh.activity.end())
-        stale = Page(storage=old.storage, wall_ms=WALL + 13_000, tab="tab-3")
-        stale.start("run-3")
-        assert (0, 7) in stale.tried
+    def test_what_surely_was_not_sent_is_recovered_at_once(self) -> None:
+        """Of a page that died offline everything goes out as soon as another one is there, joined."""
+        old = Page()
+        old.host.online = False
+        old.start()
+        old.host.advance(17_500)
+        page = Page(storage=old.storage, wall_ms=WALL + 8_000_000, tab="tab-2")
+        page.start("run-2")
+        assert page.tried == [(0, 17)]
+        assert page.stats.recovered == 2
+        assert page.stats.joined == 1
+        assert add_up(page.stats)
 
-    def test_another_tab_recovers_it_once_it_is_stale(self) -> None:
-        """A tab that was opened two seconds after the crash delivers the window too, as soon as it may."""
-        old = self.died_after(7_500)
-        page = Page(storage=old.storage, wall_ms=WALL + 9_000, tab="tab-2")
+    def test_a_live_page_is_left_alone(self) -> None:
+        """As long as a page lives, another one takes over nothing of it, however old; it delivers all by itself."""
+        live = self.started(17_500, answer=Response(503, {"retry-after": "3600"}))
+        other = Page(beside=live, tab="tab-2")
+        other.start("run-2")
+        together(600_000, live, other)
+        assert all(start >= 17.5 for start, _ in other.tried)
+        assert other.stats.recovered == 0
+        live.answer = OK
+        live.host.run(live.activity.end())
+        assert live.tried[-1] == (0, 617.5)
+        assert add_up(live.stats)
+        assert add_up(other.stats)
+
+    def test_it_is_taken_over_when_the_page_has_died(self) -> None:
+        """A window that was open all along takes over from one that has died, with its next run."""
+        dying = self.started(7_500)
+        page = Page(beside=dying, tab="tab-2")
+        page.start("run-2")
+        together(2_000, dying, page)
+        dying.die()
+        page.host.advance(60_000)
+        assert (0, 9) in page.tried
+        assert page.stats.recovered == 1
+        assert add_up(page.stats)
+
+    def test_a_frozen_page_may_be_taken_over_and_comes_back(self) -> None:
+        """What a frozen page keeps is delivered by another one; thawed, it goes on with windows of its own."""
+        frozen = self.started(7_500, answer=RESET)
+        frozen.host.tell(Signal.FROZEN)
+        page = Page(beside=frozen, tab="tab-2")
         page.start("run-2")
         page.host.advance(60_000)
-        assert (0, 7) in page.tried
+        assert (0, 7.5) in page.tried
+        frozen.answer = OK
+        frozen.host.advance(60_000)
+        frozen.host.tell(Signal.THAWED)
+        frozen.host.advance(5_000)
+        assert page_lock(frozen.id) in frozen.host.held_names
+        frozen.host.run(frozen.activity.end())
+        assert frozen.tried == [(67.5, 72.5)]
+        assert frozen.stats.waiting == 0
 
     def test_a_closed_window_is_not_recovered_again(self) -> None:
         """If the page died between closing and taking its checkpoint away, the window counts once."""
-        old = self.died_after(7_500, answer=UNAVAILABLE)
+        old = self.started(7_500, answer=UNAVAILABLE)
         key, checkpoint = next((k, v) for k, v in old.storage_content.items() if k.startswith(OPEN))
         old.host.run(old.activity.end())
         old.storage_content[key] = checkpoint
         page = Page(storage=old.storage, wall_ms=WALL + 20_000)
         page.start("run-2")
         assert page.tried == [(0, 7.5)]
-        assert page.stats.recovered == 0
+        assert page.stats.recovered == 1
+        assert add_up(page.stats)
 
     def test_two_recoverers_take_it_once(self) -> None:
-        """Whoever comes first takes the checkpoint away; the second finds nothing."""
-        old = self.died_after(7_500)
-        pages = [Page(storage=old.storage, wall_ms=WALL + 20_000, tab=tab) for tab in ("tab-2", "tab-3")]
-        for number, page in enumerate(pages):
-            page.start(f"new-{number}")
-        assert [page.tried for page in pages] == [[(0, 7)], []]
+        """Whoever comes first takes it over; the second finds nothing."""
+        old = self.started(7_500)
+        first = Page(storage=old.storage, wall_ms=WALL + 50_000, tab="tab-2")
+        second = Page(beside=first, tab="tab-3")
+        first.start("new-1")
+        second.start("new-2")
+        assert [page.tried for page in (first, second)] == [[(0, 7)], []]
+        assert [page.stats.recovered for page in (first, second)] == [1, 0]
 
-    def test_a_live_page_does_not_count_what_was_claimed(self) -> None:
-        """A page that was taken for dead sees its checkpoint gone, and counts only what came after it."""
-        live = self.died_after(7_500)
-        other = Page(storage=live.storage, wall_ms=WALL + 20_000, tab="tab-2")
-        other.start("run-2")
-        assert other.tried == [(0, 7)]
-        live.host.advance(10_000)
-        live.host.run(live.activity.end())
-        assert live.tried == [(7, 15), (15, 17.5)]
-        assert live.stats.closed == 2
-        assert add_up(live.stats)
+    def test_where_nobody_can_tell_the_same_tab_recovers_at_once(self) -> None:
+        """Without locks, a tab's former pages are gone for sure: it takes over at once."""
+        old = self.started(17_500, answer=UNAVAILABLE)
+        page = Page(beside=old)
+        page.host.knows_pages = False
+        page.start("run-2")
+        assert page.tried == [(0, 17)]
+
+    def test_where_nobody_can_tell_another_tab_waits_two_minutes(self) -> None:
+        """Without locks, what another tab has written within two minutes may be a live page's."""
+        old = self.started(17_500, answer=UNAVAILABLE)
+        page = Page(storage=old.storage, wall_ms=WALL + 18_000, tab="tab-2")
+        page.host.knows_pages = False
+        page.start("run-2")
+        page.host.advance(17_000 + GONE_MS - 18_000)
+        assert all(start >= 18 for start, _ in page.tried)
+        page.host.advance(16_000)
+        assert (0, 17) in page.tried
+        assert page.stats.waiting == 0
+        assert add_up(page.stats)
 
     def test_an_end_leaves_nothing_to_recover(self) -> None:
         """After `end()` there is no checkpoint."""
-        page = self.died_after(7_500)
+        page = self.started(7_500)
         page.host.run(page.activity.end())
         assert page.storage_content == {}
 
     def test_without_room_nothing_breaks(self) -> None:
         """Storage that is full changes nothing but what survives: all is delivered, nothing is raised."""
-        page = self.died_after(40_000, storage=MemoryStorage(durable=True, room=50))
+        page = self.started(40_000, storage=MemoryStorage(durable=True, room=50))
         page.host.tell(Signal.HIDDEN)
         receipt = page.host.run(page.activity.end())
         assert receipt.delivered
@@ -829,10 +762,151 @@ class TestCheckpoint:
 
     def test_without_room_what_fails_still_waits(self) -> None:
         """In memory the window waits for the server as it would in storage."""
-        page = self.died_after(20_000, storage=MemoryStorage(durable=True, room=0), answer=UNAVAILABLE)
+        page = self.started(20_000, storage=MemoryStorage(durable=True, room=0), answer=UNAVAILABLE)
         page.answer = OK
         page.host.advance(10_000)
         assert (page.stats.waiting, page.stats.delivered) == (0, page.stats.closed - page.stats.joined)
+
+    @pytest.mark.xfail(strict=True, reason="only open() holds the page's lock: another page may take the same windows")
+    def test_a_flush_without_an_activity_holds_what_it_takes_over(self) -> None:
+        """`client.flush()` delivers what earlier pages left; meanwhile no other page may take it away again."""
+        old = self.started(17_500, answer=UNAVAILABLE)
+        locked = list[bool]()
+
+        def answer(_request: Request) -> Answer:
+            locked.append(bool(page.host.held_names.get(page_lock(page.id))))
+            return OK
+
+        page = Page(storage=old.storage, wall_ms=WALL + 20_000, tab="tab-2", answer=answer)
+        page.host.run(page.client.flush())
+        assert page.tried == [(0, 17)]
+        assert locked == [True]
+
+    @pytest.mark.xfail(strict=True, reason="take_back() undoes what is known of a sending by the page that took over")
+    def test_a_late_answer_says_nothing_about_anothers_sending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A page's refusal that is heard late leaves the doubt of the page that took over and sent meanwhile."""
+        frozen = self.started(7_500)
+        heard = list[Callable[[Answer], None]]()
+        monkeypatch.setattr(frozen.transport, "send_on_exit", lambda _request, answered: heard.append(answered))
+        frozen.host.tell(Signal.FROZEN)
+        page = Page(beside=frozen, tab="tab-2", answer=RESET, verify=RESET)
+        page.start("run-2", time={"heartbeat_ms": 1_000_000})
+        page.host.advance(40_000)
+        assert page.tried == [(0, 7.5)]
+        heard[0](UNAVAILABLE)
+        (entry,) = entries_in(page.storage)
+        assert entry.first_sent_ms is not None
+
+
+class TestSideBySide:
+    """Two windows with the same run: one of them counts (delivery.md, Two tabs)."""
+
+    def two(self, ms: float = 5_250) -> tuple[Page, Page]:
+        first = Page()
+        first.start()
+        first.host.advance(ms)
+        second = Page(beside=first, tab="tab-2")
+        second.start()
+        return first, second
+
+    def test_the_second_counts_nothing_while_the_first_is_visible(self) -> None:
+        """Not a millisecond of the second window is active, neither shown nor sent."""
+        first, second = self.two()
+        together(60_000, first, second)
+        assert (first.activity.total_active_ms, second.activity.total_active_ms) == (65_250, 0)
+        for page in (first, second):
+            page.host.run(page.activity.end())
+        assert sum(active_ms(page.transport) for page in (first, second)) == 65_250
+        assert active_ms(second.transport) == 0
+
+    def test_when_the_first_is_hidden_the_second_counts(self) -> None:
+        """The run passes to the window that is looked at, and back when that one is hidden."""
+        first, second = self.two()
+        together(2_000, first, second)
+        first.host.tell(Signal.HIDDEN)
+        together(3_000, first, second)
+        assert (first.activity.total_active_ms, second.activity.total_active_ms) == (7_250, 3_000)
+        first.host.tell(Signal.SHOWN)
+        together(4_000, first, second)
+        assert (first.activity.total_active_ms, second.activity.total_active_ms) == (7_250, 7_000)
+        second.host.tell(Signal.HIDDEN)
+        together(1_000, first, second)
+        assert (first.activity.total_active_ms, second.activity.total_active_ms) == (8_250, 7_000)
+
+    @pytest.mark.parametrize("how", ["ends", "dies", "freezes"])
+    def test_when_the_first_is_gone_the_second_counts(self, how: str) -> None:
+        """Ended, crashed or frozen, the first window holds nothing back."""
+        first, second = self.two()
+        if how == "ends":
+            first.host.run(first.activity.end())
+        elif how == "dies":
+            first.die()
+        else:
+            first.host.tell(Signal.FROZEN)
+        second.host.advance(4_000)
+        assert second.activity.total_active_ms == 4_000
+
+    @pytest.mark.xfail(strict=True, reason="a claim that succeeds at once tells nobody, so ELSEWHERE stays for good")
+    def test_a_second_that_comes_back_alone_counts(self) -> None:
+        """Hidden while the first window counted, shown when that is gone: the second one counts."""
+        first, second = self.two()
+        together(2_000, first, second)
+        second.host.tell(Signal.HIDDEN)
+        together(1_000, first, second)
+        first.host.run(first.activity.end())
+        second.host.tell(Signal.SHOWN)
+        second.host.advance(4_000)
+        assert second.activity.total_active_ms == 4_000
+
+    def test_another_run_is_not_held_back(self) -> None:
+        """Two windows with different runs both count."""
+        first = Page()
+        first.start("run-1")
+        second = Page(beside=first, tab="tab-2")
+        second.start("run-2")
+        together(4_000, first, second)
+        assert (first.activity.total_active_ms, second.activity.total_active_ms) == (4_000, 4_000)
+        assert first.errors == second.errors == []
+
+    def test_the_second_is_told(self) -> None:
+        """The second `start()` of a run tells on_error that the same run is open elsewhere."""
+        first, second = self.two()
+        assert [type(error) for error in second.errors] == [SameRunElsewhereError]
+        assert first.errors == []
+
+    def test_it_is_told_once(self) -> None:
+        """However long both are open, the second hears it once."""
+        first, second = self.two()
+        together(120_000, first, second)
+        assert [type(error) for error in second.errors].count(SameRunElsewhereError) == 1
+
+    @pytest.mark.xfail(strict=True, reason="two windows of one run that begin at one millisecond have one key")
+    @pytest.mark.parametrize("first_told", [0, 1])
+    def test_windows_that_begin_together_both_count(self, first_told: int) -> None:
+        """The screen is locked and unlocked over both: windows that begin at one instant are told apart, none is lost.
+
+        Which of the two pages hears of it first is the browser's choice.
+        """
+        pages = self.two()
+        server = Server(lambda: pages[0].now_s)
+        for page in pages:
+            page.answer = server.answer
+        in_order = pages if first_told == 0 else pages[::-1]
+        together(2_000, *pages)
+        for signal in (Signal.HIDDEN, Signal.SHOWN, Signal.HIDDEN):
+            for page in pages if signal is Signal.SHOWN else in_order:
+                page.host.tell(signal)
+            together(3_000, *pages)
+        for page in pages:
+            page.host.run(page.activity.end())
+        assert server.active_ms == sum(page.activity.total_active_ms for page in pages)
+        assert [page.stats.duplicates for page in pages] == [0, 0]
+
+
+def active_ms(transport: MemoryTransport) -> int:
+    """Active time in everything that was sent."""
+    requests = [*transport.sent, *transport.on_exit]
+    return sum(json.loads(request.body)["elapsedMs"] for request in requests if request.body)
 
 
 class TestGuard:
@@ -880,7 +954,7 @@ class TestGuard:
         old.host.advance(7_000)
         (fired,) = old.transport.guards
         page = Page(storage=old.storage, wall_ms=WALL + 8_000)
-        page.answer = lambda r: Response(200, body=b'{"duplicate":true}') if r.body == fired.body else OK
+        page.answer = lambda r: DUPLICATE if r.body == fired.body else OK
         page.start("run-2", time={"heartbeat_ms": 1_000_000})
         assert page.transport.sent == []
         page.host.advance(40_000)
@@ -1059,7 +1133,7 @@ class TestStorage:
         assert len(page.kept) + overflowed == 140
         assert page.kept[0][0] == -2_000 + 10 * overflowed
         assert sum(map(len, page.storage_content.values())) <= 256 * 1024
-        assert add_up(page.stats, found=140)
+        assert add_up(page.stats)
 
     @pytest.mark.parametrize("why", ["offline", "held"])
     def test_the_bound_holds_when_nothing_is_sent(self, why: str) -> None:
@@ -1076,7 +1150,7 @@ class TestStats:
 
     def test_the_counts_add_up_at_every_moment(self) -> None:
         """Through an outage, a doubt, a rejection and a duplicate the counts always add up."""
-        answers = iter([OK, UNAVAILABLE, RESET, RESET, Response(400), Response(200, body=b'{"duplicate":true}')])
+        answers = iter([OK, UNAVAILABLE, RESET, RESET, Response(400), DUPLICATE])
         page = Page(answer=lambda _request: next(answers, OK))
         page.start()
         for _ in range(200):
@@ -1104,7 +1178,6 @@ class TestStats:
 class TestDrivenWorld:
     """`ManualHost` as it is, without this file's loaded dice."""
 
-    @pytest.mark.xfail(strict=True, reason="its dice always show 0: every wait is 0 ms, and time never goes on")
     def test_a_failing_server_does_not_stop_the_clock(self) -> None:
         """With a server that fails, retries take time: `advance()` comes to its end."""
 
@@ -1118,175 +1191,17 @@ class TestDrivenWorld:
         client.activity.start(id="fractions-1", name="Fractions", course={"code": "MATH-3"})
         host.advance(16_000)
 
-    @pytest.mark.xfail(strict=True, reason="every world counts from 0: sessions of two pages share one checkpoint")
     def test_two_worlds_name_their_runs_apart(self) -> None:
         """Two pages over one storage never take each other's sessions and runs for their own."""
         one, two = ManualHost(), ManualHost()
         assert not {one.new_run_id() for _ in range(5)} & {two.new_run_id() for _ in range(5)}
 
-
-MODES = {
-    "ok": OK,
-    "503": UNAVAILABLE,
-    "429": Response(429, {"retry-after": "30"}),
-    "401": UNAUTHORIZED,
-    "404": Response(404, body=b'{"error":{"code":"USER_RESOLUTION_FAILED","message":"x"}}'),
-    "request lost": RESET,
-    "answer lost": RESET,
-    "refused": NoAnswer("connection refused", sent=False),
-}
-
-
-class Server:
-    """Takes windows as the official server does: a window taken within the last 300 s is a duplicate."""
-
-    def __init__(self) -> None:
-        self.mode = "ok"
-        self.clock: Callable[[], float] = lambda: WALL
-        self.taken = list[tuple[float, float]]()
-        self._known = dict[str, float]()
-
-    def answer(self, request: Request) -> Answer:
-        if self.mode not in ("ok", "answer lost"):
-            return MODES[self.mode]
-        body = json.loads(request.body or b"")
-        assert seconds(body["endedAt"]) - seconds(body["startedAt"]) == pytest.approx(
-            (body["elapsedMs"] + body["pausedMs"]) / 1000
-        )
-        key, now_s = f"{body['runId']}/{body['startedAt']}", self.clock()
-        duplicate = now_s - self._known.get(key, -1e9) < 300
-        if not duplicate:
-            self._known[key] = now_s
-            self.taken.append((seconds(body["startedAt"]), seconds(body["endedAt"])))
-        if self.mode == "answer lost":
-            return RESET
-        return Response(200, body=b'{"duplicate":true}') if duplicate else OK
-
-
-class Life:
-    """Pages of one student, one after the other, over one storage; and what an accountant outside would write down."""
-
-    def __init__(self) -> None:
-        self.server = Server()
-        self.storage = MemoryStorage(durable=True)
-        self.lost = list[tuple[float, float]]()
-        self.tracked_s = 0.0
-        self.crashes = 0
-        self.number = 0
-        self.open(WALL, "tab-1")
-
-    def open(self, wall_ms: float, tab: str) -> None:
-        self.number += 1
-        page = self.page = Page(
-            storage=self.storage, wall_ms=wall_ms, tab=tab, answer=self.server.answer, can_guard=self.number % 2 == 0
-        )
-        page.verify = RESET if isinstance(MODES[self.server.mode], NoAnswer) else VERIFIED
-        self.server.clock = lambda: page.now_s
-        backlog = page.client._delivery._backlog
-        lose = backlog.lose
-
-        def noted(entry: Entry, reason: LossReason, error: TimebackError | None = None) -> None:
-            self.lost.append(((entry.window.started_at_ms - WALL) / 1000, (entry.window.ended_at_ms - WALL) / 1000))
-            lose(entry, reason, error)
-
-        backlog.lose = noted
-        self.found = len(entries_in(self.storage))
-        page.start()
-
-    def set_mode(self, mode: str) -> None:
-        self.server.mode = mode
-        self.page.verify = RESET if isinstance(MODES[mode], NoAnswer) else VERIFIED
-
-    def advance(self, ms: float) -> None:
-        self.page.host.advance(ms)
-
-    def hide(self) -> None:
-        if not self.page.host.hidden:
-            self.page.host.tell(Signal.HIDDEN)
-
-    def show(self) -> None:
-        if self.page.host.hidden:
-            self.page.host.tell(Signal.SHOWN)
-
-    def flush(self) -> None:
-        self.page.host.run(self.page.activity.flush())
-
-    def crash(self, gap_ms: float, *, leaving: bool, guard_fires: bool, same_tab: bool) -> None:
-        """The page dies, on its way out or suddenly, and another one is opened after a while."""
-        page = self.page
-        if leaving:
-            page.transport.page_dies = True
-            page.host._tellers[0](Signal.FROZEN, page.host.now().mono_ms)
-        if guard_fires:
-            for guard in page.transport.guards:
-                self.server.answer(guard)
-        self.account()
-        self.crashes += 1
-        same_tab = same_tab or gap_ms < 6_000  # another tab passes a fresh checkpoint over
-        self.open(page.host.now().wall_ms + gap_ms, page.tab if same_tab else f"tab-{self.number}")
-
-    def account(self) -> None:
-        self.tracked_s += (self.page.activity.total_active_ms + self.page.activity.total_inactive_ms) / 1000
-
-    def check(self) -> None:
-        assert add_up(self.page.stats, self.found)
-        ordered = sorted(self.server.taken)
-        for (_, earlier_end), (later_start, _) in pairwise(ordered):
-            assert earlier_end <= later_start, "time was counted twice"
-
-    def settle_up(self) -> None:
-        """The server is well, the person comes back, and everything that waits has ten minutes."""
-        self.crash(1_000, leaving=False, guard_fires=False, same_tab=True)
-        self.set_mode("ok")
-        self.flush()
-        self.advance(300_000)
-        self.flush()
-        assert self.page.host.run(self.page.activity.end()).waiting == 0
-        self.account()
-        self.check()
-        assert self.page.stats.waiting == 0
-        assert self.storage.content == {}
-        taken_s = sum(end - start for start, end in self.server.taken)
-        assert taken_s <= self.tracked_s + 0.001 * self.number
-        accounted_s = covered([*self.server.taken, *self.lost])
-        assert accounted_s >= self.tracked_s - 1.001 * self.crashes - 0.001 * self.number
-
-
-def covered(intervals: list[tuple[float, float]]) -> float:
-    """How much time lies in at least one of the intervals."""
-    total, until = 0.0, float("-inf")
-    for start, end in sorted(intervals):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
-events = st.one_of(
-    st.tuples(st.just("advance"), st.sampled_from([300, 1_000, 4_700, 15_000, 15_000, 40_000])),
-    st.tuples(st.just("advance"), st.sampled_from([100_000, 250_000])),
-    st.tuples(st.just("set_mode"), st.sampled_from(sorted(MODES))),
-    st.tuples(st.sampled_from(["hide", "show", "flush"])),
-    st.tuples(
-        st.just("crash"), st.sampled_from([500, 5_500, 20_000, 400_000]), st.booleans(), st.booleans(), st.booleans()
-    ),
-)
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(events, max_size=12))
-def test_nothing_counts_twice_and_nothing_vanishes(happenings: list[tuple[Any, ...]]) -> None:
-    """Whatever happens, no time is counted twice; what is not delivered waits, or was lost with a reason.
-
-    A crash costs at most the second since the last checkpoint.
-    """
-    life = Life()
-    for name, *args in happenings:
-        if name == "crash":
-            gap_ms, leaving, guard_fires, same_tab = args
-            life.crash(gap_ms, leaving=leaving, guard_fires=guard_fires, same_tab=same_tab)
-        else:
-            getattr(life, name)(*args)
-        life.check()
-    life.settle_up()
-    while OPENED:
-        OPENED.pop().close()
+    def test_two_windows_with_one_run_can_be_played(self) -> None:
+        """Two driven worlds that share their names are two windows, and the second one is told that it waits."""
+        one, two = ManualHost(), ManualHost()
+        two.held_names = one.held_names
+        for host in (one, two):
+            client = create_client(host=host, transport=MemoryTransport(), user_key="student")
+            activity = client.activity.start(id="a", name="A", course={"code": "MATH-3"}, run_id="run-1")
+            host.advance(1_000)
+        assert activity.total_active_ms == 0

@@ -34,6 +34,7 @@ def entry(
     name: str = "Fractions",
     owner: str = "user:a",
     base_url: str = "https://school.example/api/timeback",
+    page: str = "tab-1/page-1",
     sent_s: float | None = None,
     last_sent_s: float | None = None,
 ) -> Entry:
@@ -43,7 +44,7 @@ def entry(
     window = Window(WALL + int(start_s * 1000), int(active_s * 1000), int(inactive_s * 1000))
     first = None if sent_s is None else WALL + int(sent_s * 1000)
     last = first if last_sent_s is None else WALL + int(last_sent_s * 1000)
-    return Entry(activity, window, owner, base_url, first, last)
+    return Entry(activity, window, owner, base_url, page, first, last)
 
 
 def at(second: float) -> float:
@@ -91,11 +92,6 @@ class TestJudge:
         retry = Retry.model_validate({"ambiguous": ambiguous})
         assert judge(entry(sent_s=15), at(14), retry).loss is loss
 
-    def test_an_answer_that_refuses_clears_the_doubt(self) -> None:
-        """After an answer that says "not taken" the window is as good as never sent."""
-        again = entry(sent_s=15, last_sent_s=60).not_taken()
-        assert judge(again, at(5_000), Retry()).loss is None
-
     def test_sendings_are_kept_first_and_last(self) -> None:
         """The first sending counts for the server's memory, the last one for its settling."""
         twice = entry().sent(at(15.4)).sent(at(60.9))
@@ -122,11 +118,12 @@ class TestCoalesce:
             entry(15, 30, owner="user:b"),
             entry(15, 30, base_url="https://other.example/api/timeback"),
             entry(15, 30, name="Decimals"),
+            entry(15, 30, page="tab-2/page-2"),
         ],
-        ids=["run", "owner", "server", "activity"],
+        ids=["run", "owner", "server", "activity", "page"],
     )
     def test_only_of_one_kind(self, other: Entry) -> None:
-        """Windows of another run, activity, user or server are never joined with each other."""
+        """Windows of another run, activity, user, server or page are never joined with each other."""
         assert sorted(spans(coalesce([entry(0, 15), other]))) == [(0, 15), (15, 30)]
 
     @pytest.mark.parametrize("seen", [0, 1, 2])
@@ -282,6 +279,13 @@ class TestAnswers:
         assert fate is Fate.KEEP
         assert isinstance(error, UnavailableError)
         assert (error.status, error.url, error.retryable) == (status, URL, True)
+
+    @pytest.mark.parametrize("status", [402, 409, 410, 413, 418, 451])
+    def test_another_refusal(self, status: int) -> None:
+        """What says nothing for good about the body: kept, and told as a plain DeliveryError."""
+        fate, error = read_answer(response(status, b"<html>"), URL)
+        assert (fate, type(error)) == (Fate.KEEP, DeliveryError)
+        assert URL in str(error)
 
     def test_no_answer(self) -> None:
         """No answer: it may have been taken, unless it is sure that nothing left this machine."""

@@ -6,20 +6,24 @@ import pytest
 
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry, to_json
-from tb_browser._shelf import CORRUPT, KEPT_CORRUPT, OPEN, WINDOWS, Checkpoint, Shelf
+from tb_browser._shelf import CORRUPT, KEPT_CORRUPT, OPEN, WINDOWS, Shelf
 from tb_browser.hosts.storage import MemoryStorage
 from tb_browser.models import ActivityRef, Course
 
 WALL = 1_748_779_200_000
 
 
-def entry(start_s: int = 0, *, active_ms: int = 15_000, name: str = "Fractions", run: str = "run-1") -> Entry:
+def entry(
+    start_s: int = 0,
+    *,
+    active_ms: int = 15_000,
+    name: str = "Fractions",
+    run: str = "run-1",
+    page: str = "tab-1/page-1",
+) -> Entry:
     activity = ActivityRef(id="fractions-1", name=name, course=Course(code="MATH-3"), run_id=run)
-    return Entry(activity, Window(WALL + start_s * 1000, active_ms, 0), "user:a", "https://school.example/api/timeback")
-
-
-def checkpoint(session: str = "session-1") -> Checkpoint:
-    return Checkpoint(session, entry(), WALL + 15_000, "tab-1", guarded=True)
+    window = Window(WALL + start_s * 1000, active_ms, 0)
+    return Entry(activity, window, "user:a", "https://school.example/api/timeback", page)
 
 
 @pytest.fixture
@@ -47,22 +51,24 @@ def test_put_replaces_and_drop_forgets(storage: MemoryStorage) -> None:
     assert storage.content == {}
 
 
-def test_checkpoints_come_back_and_go(storage: MemoryStorage) -> None:
-    """A session has one checkpoint, which another page can read and take away."""
+def test_open_windows_come_back_and_go(storage: MemoryStorage) -> None:
+    """A page has one window in progress, which another page can read and take away."""
     shelf, other = Shelf(storage), Shelf(storage)
-    shelf.keep_checkpoint(checkpoint())
-    shelf.keep_checkpoint(checkpoint("session-2"))
-    assert sorted(other.checkpoints(), key=lambda each: each.session) == [checkpoint(), checkpoint("session-2")]
-    other.drop_checkpoint("session-1")
-    assert not shelf.has_checkpoint("session-1")
-    assert shelf.has_checkpoint("session-2")
+    one, two = entry(), entry(page="tab-2/page-2").sent(WALL + 15_000)
+    shelf.keep_open(entry(active_ms=14_000))
+    shelf.keep_open(one)
+    shelf.keep_open(two)
+    assert sorted(other.open_windows(), key=lambda each: each.page) == [one, two]
+    assert other.entries() == []
+    other.drop_open(one.page)
+    assert shelf.open_windows() == [two]
 
 
 def test_the_format_is_versioned(storage: MemoryStorage) -> None:
     """Every key names the package and the version of the format, so that a later version can tell."""
     shelf = Shelf(storage)
     shelf.put(entry())
-    shelf.keep_checkpoint(checkpoint())
+    shelf.keep_open(entry())
     assert all(key.startswith("tb_browser/1/") for key in storage.content)
 
 
@@ -72,7 +78,7 @@ def test_keys_of_others_are_left_alone(storage: MemoryStorage) -> None:
     storage.content.update(foreign)
     shelf = Shelf(storage)
     assert shelf.entries() == []
-    assert shelf.checkpoints() == []
+    assert shelf.open_windows() == []
     assert storage.content == foreign
     assert shelf.corrupt == 0
 
@@ -106,6 +112,7 @@ GARBAGE = {
     "grade 13": damaged("activity.course", {"subject": "Math", "grade": 13}),
     "sent never ends": damaged("sent", [1, 2, 3]),
     "sent as text": damaged("sent", ["a", "b"]),
+    "no page": json.dumps({key: value for key, value in entry().stored().items() if key != "page"}),
 }
 
 
@@ -115,11 +122,11 @@ def test_garbage_is_set_aside_and_counted(storage: MemoryStorage, prefix: str, t
     """What cannot be read is moved aside as it was, counted once, and hides nothing else."""
     shelf = Shelf(storage)
     shelf.put(entry())
-    shelf.keep_checkpoint(checkpoint())
+    shelf.keep_open(entry())
     storage.content[prefix + "run/1"] = text
     for _ in range(2):
         assert shelf.entries() == [entry()]
-        assert shelf.checkpoints() == [checkpoint()]
+        assert shelf.open_windows() == [entry()]
     assert shelf.corrupt == 1
     assert storage.content[CORRUPT + prefix + "run/1"] == text
     assert prefix + "run/1" not in storage.content
@@ -137,11 +144,11 @@ def test_deeply_nested_garbage_is_not_fatal(storage: MemoryStorage) -> None:
     assert Shelf(storage).entries() == []
 
 
-def test_a_checkpoint_of_infinite_age_is_not_fatal(storage: MemoryStorage) -> None:
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), -1])
+def test_a_sending_at_no_time_is_not_fatal(storage: MemoryStorage, number: float) -> None:
     """A number that is none is garbage like any other."""
-    stored = checkpoint().stored() | {"at": float("inf")}
-    storage.content[OPEN + "session-1"] = to_json(stored)
-    assert Shelf(storage).checkpoints() == []
+    storage.content[OPEN + entry().page] = to_json(entry().stored() | {"sent": [number, number]})
+    assert Shelf(storage).open_windows() == []
 
 
 def test_a_window_beyond_all_dates_is_set_aside(storage: MemoryStorage) -> None:
@@ -150,13 +157,14 @@ def test_a_window_beyond_all_dates_is_set_aside(storage: MemoryStorage) -> None:
     assert [each.body() for each in Shelf(storage).entries()] == []
 
 
-def test_a_window_under_a_wrong_key_can_be_dropped(storage: MemoryStorage) -> None:
-    """What is read can be forgotten, wherever it lay; otherwise it would be sent for ever."""
+@pytest.mark.parametrize("prefix", [WINDOWS, OPEN])
+def test_what_lies_under_a_wrong_key_is_set_aside(storage: MemoryStorage, prefix: str) -> None:
+    """What is read can be forgotten again; what lies under another's key would be sent for ever."""
     shelf = Shelf(storage)
-    storage.content[WINDOWS + "elsewhere/1"] = to_json(entry().stored())
-    for each in shelf.entries():
-        shelf.drop(each)
-    assert shelf.entries() == []
+    storage.content[prefix + "elsewhere/1"] = to_json(entry().stored())
+    assert shelf.entries() == shelf.open_windows() == []
+    assert shelf.corrupt == 1
+    assert list(storage.content) == [f"{CORRUPT}{prefix}elsewhere/1"]
 
 
 def test_what_is_set_aside_is_bounded(storage: MemoryStorage) -> None:
@@ -175,14 +183,14 @@ def test_without_room_memory_serves() -> None:
     shelf = Shelf(MemoryStorage(durable=True, room=0))
     assert shelf.durable
     shelf.put(entry())
-    shelf.keep_checkpoint(checkpoint())
+    shelf.keep_open(entry())
     assert not shelf.durable
     assert shelf.entries() == [entry()]
-    assert shelf.checkpoints() == [checkpoint()]
+    assert shelf.open_windows() == [entry()]
     assert shelf.find(entry())
     shelf.drop(entry())
-    shelf.drop_checkpoint("session-1")
-    assert shelf.entries() == shelf.checkpoints() == []
+    shelf.drop_open(entry().page)
+    assert shelf.entries() == shelf.open_windows() == []
     assert shelf.durable
 
 
