@@ -41,10 +41,14 @@ async def _ask(path: str, **options: Any) -> Any:
     return await response.json()
 
 
-async def perform(*actions: Action) -> None:
-    """Do one thing at a time, with the buttons locked meanwhile; what fails is told and the rest is still done."""
+async def perform(*actions: Action, lock_buttons: bool = True) -> None:
+    """Do one thing at a time; what fails is told and the rest is still done.
+
+    The buttons are locked meanwhile, except for what leaving a field starts: that field may be left for a button.
+    """
     async with _one_at_a_time:
-        _lock_buttons(locked=True)
+        if lock_buttons:
+            _lock_buttons(locked=True)
         _show_trouble("")
         try:
             for action in actions:
