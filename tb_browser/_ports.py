@@ -178,6 +178,10 @@ class Host(Protocol):
         """Run in the background; the host keeps hold of it until it is done. False if nothing here can run it."""
         ...
 
+    async def turn(self) -> None:
+        """Let the task that runs now come to its end."""
+        ...
+
     def random(self) -> float:
         """A random number in [0, 1)."""
         ...
@@ -206,7 +210,7 @@ class Host(Protocol):
         ...
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
-        """Hold a name that one page of an origin has at a time; told False if another has it, True once it is ours."""
+        """Hold a name that one page of an origin has at a time; told True once it is ours, False if another has it."""
         ...
 
     async def held(self) -> frozenset[str] | None:

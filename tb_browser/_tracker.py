@@ -317,6 +317,7 @@ class Tracker:
         return window if window.ended_at_ms > window.started_at_ms else None
 
     def _open(self, at_ms: float, now: Moment) -> None:
+        at_ms = max(at_ms, self._window.opened_ms)  # a return that is told late cannot lie before the leaving
         self._window = self._opened_at(at_ms, now, self._reasons)
         self._beat_ms = at_ms + self._timing.heartbeat_ms
 

@@ -12,7 +12,7 @@ from tb_browser._arguments import as_mapping, validated
 from tb_browser._callbacks import Callbacks, ErrorContext
 from tb_browser._outbox import Entry
 from tb_browser._ports import Host, Signal, Stop
-from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Timing, Totals, Tracker
+from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Phase, Timing, Totals, Tracker
 from tb_browser.delivery import Delivery
 from tb_browser.errors import ActivityEndedError, LossReason, SameRunElsewhereError, TimebackError
 from tb_browser.models import Completion, Course, Metrics, Receipt, StartOptions, Stats
@@ -49,6 +49,8 @@ class Activity:
         self._completion: Completion | None = None
         self._finishing = asyncio.Lock()
         self._ended = False
+        self._closed = False
+        self._end_ms = 0.0
         self._paused = False
         self._shown_active_ms = 0
         self._stop_timer: Stop | None = None
@@ -145,7 +147,10 @@ class Activity:
     async def flush(self) -> Receipt:
         """Close the window now and try to deliver everything that waits. Raises ActivityEndedError."""
         self._must_run("flush()")
-        self._feed(Signal.FLUSH)
+        asked_ms = self._host.now().mono_ms
+        if self._is_gap_undecided():
+            await self._host.turn()
+        self._feed(Signal.FLUSH, asked_ms)
         if self._tracker is not None:
             await self._delivery.flush()
         return self._written_receipt()
@@ -163,9 +168,10 @@ class Activity:
         """
         completion = self._completion_of(metrics, fields)
         if not self._ended:
-            self._feed(Signal.END)
             self._ended = True
-            self._halt()
+            self._end_ms = self._host.now().mono_ms
+            if not self._is_gap_undecided():
+                self._close()
         self._completion = self._completion or completion
         return self._finish()
 
@@ -254,7 +260,7 @@ class Activity:
 
     def _feed(self, signal: Signal, at_ms: float | None = None) -> None:
         """Give the tracker a signal, do what it says, and see to the next wake-up."""
-        if self._tracker is None or self._ended:
+        if self._tracker is None or (self._ended and signal is not Signal.END):
             return
         now = self._host.now()
         busy = self._was_busy(now.mono_ms)
@@ -262,9 +268,11 @@ class Activity:
         if (input_ms := self._host.last_input_ms()) is not None:
             self._perform(self._tracker.handle(Signal.INPUT, now, at_ms=input_ms, busy=busy))
         self._perform(self._tracker.handle(signal, now, at_ms=at_ms, busy=busy))
+        if self._tracker.phase is Phase.ENDED:  # by this signal, or by a callback that ended the activity
+            return
         if signal in (Signal.SHOWN, Signal.THAWED):
             self._delivery.try_now()
-        elif signal not in (Signal.FLUSH, Signal.END):  # those wait for delivery themselves
+        elif signal is not Signal.FLUSH:  # that waits for delivery itself
             self._delivery.kick()
         self._claim_run()
         if signal is Signal.FROZEN:
@@ -283,10 +291,12 @@ class Activity:
         """Count a run in one visible window only: of two side by side, in the first one (delivery.md, Two tabs)."""
         visible = self._tracker is not None and not self._tracker.reasons & (HIDDEN | FROZEN)
         if visible and self._stop_claim is None:
-            asked_ms = self._fed_ms
+            asked_ms: float | None = self._fed_ms
 
             def told(ours: bool) -> None:
-                self._feed(Signal.HERE if ours else Signal.ELSEWHERE, None if ours else asked_ms)
+                nonlocal asked_ms
+                at_ms, asked_ms = asked_ms, None  # the first answer holds from when it was asked for
+                self._feed(Signal.HERE if ours else Signal.ELSEWHERE, at_ms)
 
             self._stop_claim = lambda: None  # being asked for: the answer may come before the call returns
             self._stop_claim = self._host.hold(f"tb_browser/run/{self.run_id}", told)
@@ -309,6 +319,16 @@ class Activity:
             else:
                 name = "on_pause" if isinstance(effect, Paused) else "on_resume"
                 self._callbacks.call(name, context=self._context("heartbeat"))
+
+    def _is_gap_undecided(self) -> bool:
+        """Whether it is too early to tell sleep from work: the browser tells of a long task when it is over."""
+        mono_ms = self._host.now().mono_ms
+        return mono_ms - self._fed_ms > LATE_MS and not self._was_busy(mono_ms)
+
+    def _close(self) -> None:
+        self._feed(Signal.END, self._end_ms)
+        self._closed = True
+        self._halt()
 
     def _halt(self) -> None:
         for stop in (self._stop_timer, self._stop_watch, self._stop_claim):
@@ -335,6 +355,9 @@ class Activity:
 
     async def _finish(self) -> Receipt:
         async with self._finishing:
+            if not self._closed:
+                await self._host.turn()
+                self._close()
             if self._receipt is None:
                 if self._tracker is not None:
                     await self._delivery.flush()

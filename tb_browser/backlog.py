@@ -125,7 +125,7 @@ class Backlog:
     def take_back(self, before: Entry) -> None:
         """The server has not taken it: what is known of its sendings is what was known before this one."""
         kept = self._shelf.find(before)
-        if kept is not None:  # its owner may have become known meanwhile
+        if kept is not None and kept.page == self.page:  # its owner may have become known meanwhile
             self._shelf.put(replace(kept, first_sent_ms=before.first_sent_ms, last_sent_ms=before.last_sent_ms))
 
     def lose(self, entry: Entry, reason: LossReason, error: TimebackError | None = None) -> None:

@@ -108,6 +108,7 @@ class Delivery:
 
     async def flush(self) -> None:
         """Try everything now, and wait for the answers."""
+        self.hold()
         self._held = False
         self._cancel_retry()
         self._running += 1

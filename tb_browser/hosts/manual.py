@@ -137,6 +137,9 @@ class ManualHost:
         self._work.append(work)
         return True
 
+    async def turn(self) -> None:
+        pass
+
     def random(self) -> float:
         return self._dice.random()
 
@@ -149,8 +152,7 @@ class ManualHost:
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
         waiting = self.held_names.setdefault(name, [])
         waiting.append(told)
-        if len(waiting) > 1:
-            told(False)
+        told(len(waiting) == 1)
 
         def stop() -> None:
             if told not in waiting:

@@ -124,6 +124,9 @@ class PageHost:
 
     # --- the rest of the world ---
 
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+
     def random(self) -> float:
         return float(self._js.Math.random())
 

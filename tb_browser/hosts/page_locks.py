@@ -53,7 +53,7 @@ class PageLocks:
         return frozenset(str(js_lock.name) for js_lock in js_state.held)
 
     def hold(self, name: str, told: Callable[[bool], None]) -> Stop:
-        """Hold a name until stopped; told False if another page has it, True once it is ours after that."""
+        """Hold a name until stopped; told True once it is ours, False if another page has it."""
         if self._js_locks is None:
             return lambda: None
         claim = _Claim(self._js, self._ffi, told)
@@ -99,12 +99,10 @@ class _Claim:
         self._js_let_go = js_resolve
 
     def _at_once(self, js_lock: Any) -> Any:
-        if js_lock:
-            return self._js_held
-        self._taken = True
+        self._taken = not js_lock
         if not self._js_controller.signal.aborted:
-            self._told(False)
-        return None
+            self._told(not self._taken)
+        return self._js_held if js_lock else None
 
     def _in_turn(self, _js_lock: Any) -> Any:
         self._told(True)

@@ -8,6 +8,7 @@ other for all tabs. A put in an exit handler arrives if its transaction is commi
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -24,18 +25,21 @@ type Changes = Mapping[str, str | None]
 
 
 class PageStorage:
-    """IndexedDB behind a mirror; from `refresh()` on, what is written outlives the page."""
+    """IndexedDB behind a mirror. What it has no room for stays in the mirror, as long as the page lives."""
 
     def __init__(self) -> None:
         self._content = dict[str, str]()
         self._database: Database | None = None
-        self._meanwhile = dict[str, str | None]()
+        self._unwritten = dict[str, str | None]()
+        """Changes that no database holds: none is open yet, or it refused them."""
+        self._pending = deque[Changes]()
+        """Changes whose transactions are under way. They end in the order in which they were made."""
         self._refreshing = asyncio.Lock()
         self._warned = False
 
     @property
     def durable(self) -> bool:
-        return self._database is not None and not self._database.failed
+        return self._database is not None and not self._database.closed and not self._unwritten
 
     def keys(self) -> Iterable[str]:
         return list(self._content)
@@ -45,57 +49,76 @@ class PageStorage:
 
     def set(self, key: str, value: str) -> bool:
         self._content[key] = value
-        self._write(key, value)
+        self._write({key: value})
         return True
 
     def remove(self, key: str) -> None:
         if self._content.pop(key, None) is not None:
-            self._write(key, None)
+            self._write({key: None})
 
     async def refresh(self) -> None:
         async with self._refreshing:
             try:
-                if self._database is None:
-                    self._database = await asyncio.wait_for(Database.open(), PATIENCE_S)
-                    if self._meanwhile:
-                        self._database.write(self._meanwhile)
-                # What this page wrote before the reading is in it, as transactions are one behind the other.
-                self._meanwhile = dict[str, str | None]()
+                if self._database is None or self._database.closed:
+                    self._database = await asyncio.wait_for(Database.open(self._on_written), PATIENCE_S)
+                if self._unwritten:
+                    unwritten, self._unwritten = self._unwritten, {}
+                    self._write(unwritten)
                 content = await asyncio.wait_for(self._database.read(), PATIENCE_S)
             except (OSError, TimeoutError) as error:
                 if not self._warned:
                     self._warned = True
                     _logger.warning("no storage here (%s): time that is not delivered ends with the page", error)
                 return
-            for key, value in self._meanwhile.items():
-                if value is None:
-                    content.pop(key, None)
-                else:
-                    content[key] = value
+            # What this page wrote stands: it is in what was read, or on its way, or nowhere but here.
+            for changes in (*self._pending, self._unwritten):
+                for key, value in changes.items():
+                    if value is None:
+                        content.pop(key, None)
+                    else:
+                        content[key] = value
             self._content = content
 
-    def _write(self, key: str, value: str | None) -> None:
-        self._meanwhile[key] = value
-        if self._database is not None:
-            self._database.write({key: value})
+    def _write(self, changes: Changes) -> None:
+        if self._database is not None and self._database.write(changes):
+            self._pending.append(changes)
+        else:
+            self._unwritten.update(changes)
+
+    def _on_written(self, stored: bool) -> None:
+        changes = self._pending.popleft()
+        for key, value in changes.items():
+            if any(key in later for later in self._pending):
+                continue
+            if stored:
+                self._unwritten.pop(key, None)
+            else:
+                self._unwritten[key] = value
 
 
 class Database:
-    """One IndexedDB store of strings by key. Writes are fire and forget, so that exit handlers can make them."""
+    """One IndexedDB store of strings by key. Nobody waits for a write, so that exit handlers can make them.
 
-    def __init__(self, js_database: Any) -> None:
+    `on_written` is told of every write, in their order, whether it was stored: there may be no room for it.
+    """
+
+    def __init__(self, js_database: Any, on_written: Callable[[bool], None]) -> None:
         ffi = import_module("pyodide.ffi")
         self._ffi: Any = ffi
         self._js_database = js_database
         self._js_options = ffi.to_js({"durability": "relaxed"}, dict_converter=import_module("js").Object.fromEntries)
-        self.failed = False
-        """Whether a write has failed: no room, or the site's data was cleared under our feet."""
-        # A frozen tab must not keep a later version of us from its upgrade.
+
+        def note_end(js_event: Any) -> None:
+            on_written(js_event.type == "complete")
+
+        self._js_note_end = ffi.create_proxy(note_end)
+        self.closed = False
+        """Whether the connection is gone: the site's data was cleared, or a later version of us wants an upgrade."""
         js_database.onversionchange = ffi.create_proxy(self._give_way)
-        self._js_note_failure = ffi.create_proxy(self._note_failure)
+        js_database.onclose = ffi.create_proxy(self._note_close)
 
     @classmethod
-    async def open(cls) -> "Database":
+    async def open(cls, on_written: Callable[[bool], None]) -> "Database":
         """Open it, and make it if it is not there. Raises OSError if the browser forbids it."""
         js, ffi = import_module("js"), import_module("pyodide.ffi")
         try:
@@ -106,7 +129,7 @@ class Database:
         def make() -> None:
             js_request.result.createObjectStore(STORE)
 
-        return cls(await _result_of(js_request, make))
+        return cls(await _result_of(js_request, make), on_written)
 
     async def read(self) -> dict[str, str]:
         """Everything in it. Raises OSError."""
@@ -118,11 +141,13 @@ class Database:
         keys, values = await asyncio.gather(_result_of(js_keys), _result_of(js_values))
         return {str(key): str(value) for key, value in zip(keys, values, strict=True)}
 
-    def write(self, changes: Changes) -> None:
-        """Change values, all or none."""
+    def write(self, changes: Changes) -> bool:
+        """Change values, all or none; False if it could not even begin."""
+        if self.closed:
+            return False
         try:
             js_transaction = self._js_database.transaction(STORE, "readwrite", self._js_options)
-            js_transaction.onabort = self._js_note_failure
+            js_transaction.oncomplete = js_transaction.onabort = self._js_note_end
             js_store = js_transaction.objectStore(STORE)
             for key, value in changes.items():
                 if value is None:
@@ -131,15 +156,18 @@ class Database:
                     js_store.put(value, key)
             # Without this a page that goes into the back/forward cache takes the transaction with it.
             js_transaction.commit()
-        except self._ffi.JsException:  # the connection was closed by the browser
-            self.failed = True
-
-    def _note_failure(self, _js_event: Any) -> None:
-        self.failed = True
+        except self._ffi.JsException:
+            self.closed = True
+            return False
+        return True
 
     def _give_way(self, _js_event: Any) -> None:
+        # A frozen tab must not keep a later version of us from its upgrade.
         self._js_database.close()
-        self.failed = True
+        self.closed = True
+
+    def _note_close(self, _js_event: Any) -> None:
+        self.closed = True
 
 
 def _result_of(js_request: Any, make: Callable[[], None] | None = None) -> asyncio.Future[Any]:

@@ -74,6 +74,9 @@ class PlainHost:
         task.add_done_callback(self._tasks.discard)
         return True
 
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+
     def random(self) -> float:
         return random.random()  # noqa: S311 - jitter, not secrets
 

@@ -382,7 +382,6 @@ class TestDying:
 class TestStorage:
     """Storage that does not do its duty costs guarantees, and nothing else."""
 
-    @pytest.mark.xfail(strict=True, reason="PageStorage.refresh() forgets what IndexedDB had no room for, silently")
     def test_full(self, browser: RealBrowser, site: FaultySite) -> None:
         """With no room left on this origin all is delivered, also what waits for a server that is away."""
         page = browser.context.new_page()

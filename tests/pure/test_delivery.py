@@ -767,7 +767,6 @@ class TestCheckpoint:
         page.host.advance(10_000)
         assert (page.stats.waiting, page.stats.delivered) == (0, page.stats.closed - page.stats.joined)
 
-    @pytest.mark.xfail(strict=True, reason="only open() holds the page's lock: another page may take the same windows")
     def test_a_flush_without_an_activity_holds_what_it_takes_over(self) -> None:
         """`client.flush()` delivers what earlier pages left; meanwhile no other page may take it away again."""
         old = self.started(17_500, answer=UNAVAILABLE)
@@ -782,7 +781,6 @@ class TestCheckpoint:
         assert page.tried == [(0, 17)]
         assert locked == [True]
 
-    @pytest.mark.xfail(strict=True, reason="take_back() undoes what is known of a sending by the page that took over")
     def test_a_late_answer_says_nothing_about_anothers_sending(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A page's refusal that is heard late leaves the doubt of the page that took over and sent meanwhile."""
         frozen = self.started(7_500)
@@ -846,7 +844,6 @@ class TestSideBySide:
         second.host.advance(4_000)
         assert second.activity.total_active_ms == 4_000
 
-    @pytest.mark.xfail(strict=True, reason="a claim that succeeds at once tells nobody, so ELSEWHERE stays for good")
     def test_a_second_that_comes_back_alone_counts(self) -> None:
         """Hidden while the first window counted, shown when that is gone: the second one counts."""
         first, second = self.two()

@@ -278,4 +278,3 @@ def test_totals_between_ticks() -> None:
     assert run.tracker.totals(900_000).inactive == 600_000
     run(Signal.END, 3)
     assert run.tracker.totals(900_000).active == 2_000
-
