@@ -281,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    server: _Listener
+    server: _Listener  # pyright: ignore[reportIncompatibleVariableOverride] - it is what serves us
 
     def do_GET(self) -> None:
         self._serve()

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from playwright.sync_api import Page
 from starlette.responses import HTMLResponse
@@ -86,7 +86,7 @@ class PythonPage:
         self.page = page
         self.site = site
 
-    def open(self) -> "PythonPage":
+    def open(self) -> Self:
         """Load the page and wait until tb_browser can be imported."""
         self.page.goto(f"{self.site.url}/python")
         self.wait_ready()

@@ -171,7 +171,9 @@ class TestServer:
         beats = lesson.site.heartbeats(lesson.run_id)
         refused = next(i for i, each in enumerate(beats) if each.answer == 429)
         assert beats[refused].ended_s is not None
-        assert beats[refused + 1].began_s - beats[refused].ended_s >= 0.99
+        ended_s = beats[refused].ended_s
+        assert ended_s is not None
+        assert beats[refused + 1].began_s - ended_s >= 0.99
         lesson.settle()
         lesson.errors()
 

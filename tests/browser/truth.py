@@ -243,7 +243,9 @@ def complain_of_tracebacks(context: BrowserContext, complaints: list[str]) -> No
 
 def kill_renderer(browser: RealBrowser) -> None:
     """SIGKILL the process that runs Python in this browser: of all renderers, the one that has worked most."""
-    session: CDPSession = browser.context.browser.new_browser_cdp_session()
+    playwrights = browser.context.browser
+    assert playwrights is not None
+    session: CDPSession = playwrights.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     renderers = [each for each in processes if each["type"] == "renderer"]
     os.kill(int(max(renderers, key=lambda each: each["cpuTime"])["id"]), signal.SIGKILL)

@@ -111,5 +111,5 @@ def test_wrong_metrics_end_nothing(fields: dict[str, object], named: str) -> Non
     """Wrong metrics raise an error that names the field, and the activity runs on."""
     world = World()
     with pytest.raises(InvalidInputError, match=named):
-        world.activity.end(**fields)
+        world.host.run(world.activity.end(**fields))
     assert not world.activity.ended
