@@ -89,7 +89,7 @@ async def main() -> None:
 
     @when("change", "#answers")
     async def _() -> None:
-        await page.perform(lesson.save_answers)
+        await page.perform(lesson.save_answers, lock_buttons=False)
 
     await lesson.show_buttons()
     page.ready()

@@ -32,6 +32,7 @@ class Life:
         self.crashes = {"0": 0, "1": 0}
         self.opened = 0
         self.seen_ms = 0.0
+        self.counted_ms = 0
         self.wall_ms: float = WALL
         self.open(0)
 
@@ -130,6 +131,7 @@ class Life:
         self.check()
         assert page.stats.waiting == 0
         assert self.storage.content == {}
+        assert abs(self.counted_ms - self.seen_ms) <= self.opened, "what was seen counts in one window"
         for name, tracked_s in self.tracked_s.items():
             taken = self.server.taken.get(name, [])
             rounding_s = 0.001 * self.opened
@@ -155,6 +157,7 @@ class Life:
 
     def account(self, which: int) -> None:
         activity = self.pages[which].activity
+        self.counted_ms += activity.total_active_ms
         self.tracked_s[str(which)] += (activity.total_active_ms + activity.total_inactive_ms) / 1000
 
 

@@ -1,5 +1,6 @@
 """Windows reach the server once each, or their loss is told: delivery.md, with a driven clock and a played server."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -455,6 +456,42 @@ class TestAmbiguity:
         assert page.stats.lost == {LossReason.EXPIRED: 1}
         assert page.transport.sent == []
         assert isinstance(page.errors[0], LostError)
+
+
+class TestInterrupted:
+    """Whoever awaits a delivery may give up: `asyncio.timeout()` around `flush()`, or a loop that ends."""
+
+    @pytest.mark.xfail(strict=True, reason="what was being sent counts as in flight for ever: no later run sends it")
+    def test_a_delivery_that_was_given_up_is_tried_again(self) -> None:
+        """The window that was on its way may have arrived: it is sent again, unchanged, once the server has settled."""
+        page = Page()
+        page.start(time={"heartbeat_ms": 1_000_000})
+        page.host.advance(5_000)
+        send, page.transport.send = page.transport.send, never
+        flushing = page.activity.flush()
+        flushing.send(None)
+        with pytest.raises(asyncio.CancelledError):
+            flushing.throw(asyncio.CancelledError)
+        page.transport.send = send
+        assert page.client._delivery._backlog.in_flight == {}
+        page.host.advance(45_000)
+        page.host.run(page.activity.flush())
+        assert page.tried == [(0, 5), (5, 50)]
+        assert page.stats.waiting == 0
+        assert add_up(page.stats)
+
+
+async def never(request: Request, *, timeout_ms: float) -> Answer:  # noqa: ARG001
+    """A server that takes its time."""
+    return await Endless()
+
+
+class Endless:
+    """Awaited, it is never done."""
+
+    def __await__(self) -> Any:
+        while True:
+            yield
 
 
 class TestExit:

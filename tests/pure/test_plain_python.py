@@ -194,7 +194,7 @@ def test_one_client_serves_several_loops(server: Timeback) -> None:
     timeback = create_client(base_url=server.base_url, user_key="student")
 
     async def begin() -> Activity:
-        return timeback.activity.start(**LESSON, time={"retry": RETRY})
+        return timeback.activity.start(**LESSON, time={"retry": {"first_ms": 60_000}})
 
     async def step() -> bool:
         await asyncio.sleep(0.005)
