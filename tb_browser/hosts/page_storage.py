@@ -1,9 +1,9 @@
 """What a page keeps: a mirror in memory, which is read and written at once, and IndexedDB, which outlives the page.
 
-Why not `localStorage`, which is synchronous? Measured in Chromium (docs/delivery.md, Storage): after a SIGKILL of the browser it
-came back up to a minute old, with windows in it that had been delivered and removed; and another tab's removal is not
-seen at once, even under a lock. IndexedDB came back less than a second old, and its transactions are one behind the
-other for all tabs. A put in an exit handler arrives if its transaction is committed there and then.
+Why not `localStorage`, which is synchronous? Measured in Chromium (docs/delivery.md, Storage): after a SIGKILL of the
+browser it came back up to a minute old, with windows in it that had been delivered and removed; and another tab's
+removal is not seen at once, even under a lock. IndexedDB came back less than a second old, and its transactions are one
+behind the other for all tabs. A put in an exit handler arrives if its transaction is committed there and then.
 """
 
 import asyncio
