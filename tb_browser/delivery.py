@@ -183,7 +183,12 @@ class Delivery:
 
     async def _send(self, entry: Entry) -> bool:
         marked = self._backlog.mark_sent(entry)
-        return self._settle(entry, marked, await self._courier.ask(self._courier.heartbeat(entry)))
+        try:
+            answer = await self._courier.ask(self._courier.heartbeat(entry))
+        except BaseException:  # whoever waited has given up: it may have arrived, and nothing waits for its answer
+            self._land(marked)
+            raise
+        return self._settle(entry, marked, answer)
 
     def _send_on_exit(self, entry: Entry, request: Request) -> None:
         marked = self._backlog.mark_sent(entry)
@@ -194,12 +199,17 @@ class Delivery:
 
         self._courier.transport.send_on_exit(request, answered)
 
+    def _land(self, entry: Entry) -> None:
+        """It is no longer in flight."""
+        del self._backlog.in_flight[entry.key]
+        if not self._backlog.in_flight and self._landed is not None:
+            if not self._landed.done():
+                self._landed.set_result(None)
+            self._landed = None
+
     def _settle(self, before: Entry, marked: Entry, answer: Answer) -> bool:
         """Follow an answer (delivery.md, Answers); True if the next window may be sent at once."""
-        del self._backlog.in_flight[marked.key]
-        if not self._backlog.in_flight and self._landed is not None:
-            self._landed.set_result(None)
-            self._landed = None
+        self._land(marked)
         fate, error = read_answer(answer, f"{self._courier.base_url}/activity/heartbeat")
         if error is None:
             self._failures, self._unreachable, self._held, self._told = 0, False, False, None

@@ -461,7 +461,6 @@ class TestAmbiguity:
 class TestInterrupted:
     """Whoever awaits a delivery may give up: `asyncio.timeout()` around `flush()`, or a loop that ends."""
 
-    @pytest.mark.xfail(strict=True, reason="what was being sent counts as in flight for ever: no later run sends it")
     def test_a_delivery_that_was_given_up_is_tried_again(self) -> None:
         """The window that was on its way may have arrived: it is sent again, unchanged, once the server has settled."""
         page = Page()
