@@ -275,7 +275,8 @@ class Delivery:
         answer = await self._verify()
         if isinstance(answer, NoAnswer):
             self._unreachable = answer.sent
-        self._start_run()  # what pages before this one left can be told apart now
+        if self._retry_timer is None and not self._held:
+            self._start_run()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:
         answer = await self._courier.ask(self._courier.request("GET", "/user/verify"))
