@@ -167,7 +167,12 @@ class TestServer:
 
     def test_retry_after_is_obeyed(self, lesson: Lesson) -> None:
         """A 429 that asks for a second gets it."""
-        through(lesson, lesson.site.faulty(faulty.STATUS_429))
+        lesson.begin()
+        lesson.wait(300)
+        with lesson.site.faulty(faulty.STATUS_429):
+            lesson.wait(900)
+        lesson.wait(1_500)  # an end() would not wait for what the server has asked for
+        lesson.end()
         beats = lesson.site.heartbeats(lesson.run_id)
         refused = next(i for i, each in enumerate(beats) if each.answer == 429)
         assert beats[refused].ended_s is not None

@@ -1,10 +1,13 @@
 """What the platform behind the official server received from a page that tracks time, in real Chromium."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import BrowserContext, Playwright
 
-from tb_browser.testing.browser import RealBrowser
+from tb_browser.testing.browser import CHROMIUM_FLAGS, RealBrowser, find_chromium
+from tests.browser.console_guard import Console
 from tests.browser.site import PythonPage, Site
 
 FAST = {"heartbeatMs": 1_000}
@@ -172,11 +175,20 @@ def test_pause_and_resume(python: PythonPage, site: Site) -> None:
     assert 0.39 < site.inactive_s(run_id) < 0.6
 
 
+@pytest.fixture
+def context(playwright: Playwright, console: Console) -> Iterator[BrowserContext]:
+    """A browser that Playwright launches: leaving a page needs no tab that is really hidden."""
+    with playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS)) as browser:
+        context = browser.new_context()
+        console.watch(context)
+        yield context
+
+
 @pytest.mark.parametrize("way", ["close", "navigate", "reload", "back"])
-def test_leaving_delivers_the_last_window(way: str, real_browser: RealBrowser, site: Site) -> None:
+def test_leaving_delivers_the_last_window(way: str, context: BrowserContext, site: Site) -> None:
     """However the page is left, the window in progress arrives: each way, six times, each to the millisecond."""
     for _ in range(6):
-        python = PythonPage(real_browser.context.new_page(), site)
+        python = PythonPage(context.new_page(), site)
         if way == "back":
             python.page.goto(f"{site.url}/events.json")
         python.open()
