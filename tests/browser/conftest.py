@@ -15,6 +15,13 @@ from tests.browser.static_server import StaticServer
 OpenBrowser = Callable[..., RealBrowser]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Show a failure at once: a later test that hangs is ended together with the process and its summary."""
+    if report.failed:
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder static/dist/, brought up to date: a test sees the wheel of the sources as they are now."""

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ PYTHON_PAGE = """<!doctype html>
 </script>
 </body></html>
 """
+
+READY_TIMEOUT_S = 60
 
 START = """
 from tb_browser import create_client
@@ -94,7 +97,10 @@ class PythonPage:
 
     def wait_ready(self) -> None:
         """Wait until Python runs; works in hidden tabs too, where no frame is ever drawn."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
         while not self.page.evaluate("document.body?.dataset.ready === 'yes'"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Python did not run within {READY_TIMEOUT_S} s")
             self.page.wait_for_timeout(50)
 
     def run(self, code: str) -> Any:

@@ -14,6 +14,7 @@ from tests.browser import faulty
 from tests.browser.console_guard import Console
 from tests.browser.faulty import Fault, FaultySite, faulty_site
 from tests.browser.truth import (
+    CACHE_MS,
     FAST,
     ONE_WINDOW,
     Lesson,
@@ -266,7 +267,7 @@ class TestLeaving:
             lesson.wait(700)
             away()
             truth = lesson.length_told()
-            assert flaws(lesson.until_whole(truth), truth) == []
+            assert flaws(lesson.until_whole(truth, uncertain_ms=CACHE_MS), truth, uncertain_ms=CACHE_MS) == []
             lesson.wait(500)
             site.truth.clear()
             home()
@@ -274,7 +275,7 @@ class TestLeaving:
         lesson.wait(300)
         truth = lesson.end()
         lesson.settle()
-        assert flaws(lesson.account(), truth) == []
+        assert flaws(lesson.account(), truth, uncertain_ms=CACHE_MS) == []
         assert lesson.errors() == []
 
     def test_reload_then_close(self, browser: RealBrowser, site: FaultySite) -> None:

@@ -200,9 +200,9 @@ def test_leaving_delivers_the_last_window(way: str, context: BrowserContext, sit
         elif way == "navigate":
             python.page.goto(f"{site.url}/events.json")
         elif way == "reload":
-            python.page.reload(wait_until="commit")
+            python.page.reload()
         else:
-            python.page.go_back(wait_until="commit")
+            python.page.go_back()
         site.wait_for_times(run_id, 1)
         assert tracked_ms - 1 <= site.active_s(run_id) * 1000 < tracked_ms + 500
         if way != "close":
