@@ -44,21 +44,28 @@ class Entry:
     owner: str
     base_url: str
     page: str
-    """The page that delivers it; when that is gone, another one takes it over."""
+    """The page that made it, and delivers it as long as it lives."""
     first_sent_ms: int | None = None
     """Wall time of the first sending that may have arrived; None if it is sure that none has."""
     last_sent_ms: int | None = None
     """Wall time of the last such sending."""
+    adopted_by: str | None = None
+    """The page that has taken it over, when the one that made it was gone."""
 
     @property
     def key(self) -> str:
-        """What the server knows a window by."""
-        return f"{self.activity.run_id}/{self.window.started_at_ms}"
+        """What it is known by here. The server knows a window by run and start alone: see Delivery, collisions."""
+        return f"{self.activity.run_id}/{self.window.started_at_ms}/{self.page}"
+
+    @property
+    def keeper(self) -> str:
+        """The page that delivers it."""
+        return self.adopted_by or self.page
 
     @property
     def belongs_to(self) -> tuple[object, ...]:
         """What two entries must have in common to become one."""
-        return self.activity, self.owner, self.base_url, self.page
+        return self.activity, self.owner, self.base_url, self.page, self.adopted_by
 
     def sent(self, wall_ms: float) -> "Entry":
         """The entry as it is from the moment of a sending on."""
@@ -88,6 +95,7 @@ class Entry:
             "baseUrl": self.base_url,
             "page": self.page,
             "sent": [self.first_sent_ms, self.last_sent_ms],
+            "adoptedBy": self.adopted_by,
         }
 
     @classmethod
@@ -100,6 +108,7 @@ class Entry:
             str(stored["baseUrl"]),
             str(stored["page"]),
             *(None if number is None else _whole(number) for number in stored["sent"]),
+            adopted_by=None if stored["adoptedBy"] is None else str(stored["adoptedBy"]),
         )
 
     @property
@@ -143,10 +152,12 @@ def judge(entry: Entry, wall_ms: float, retry: Retry) -> Verdict:
 def coalesce(entries: Iterable[Entry]) -> list[Entry]:
     """Join contiguous windows of one run; never one that may have been seen (delivery.md, Herds).
 
-    An entry that lies within another one of its run is left out: it was joined, and its removal was interrupted.
+    An entry that lies within another one of its page and run was joined, its removal was interrupted: it is left out.
     """
     joined = list[Entry]()
-    for entry in sorted(entries, key=lambda entry: (entry.key.rpartition("/")[0], entry.window.started_at_ms)):
+    for entry in sorted(
+        entries, key=lambda entry: (entry.activity.run_id, entry.page, entry.keeper, entry.window.started_at_ms)
+    ):
         last = joined[-1] if joined else None
         if last is None or last.belongs_to != entry.belongs_to:
             joined.append(entry)

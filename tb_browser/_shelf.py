@@ -1,8 +1,8 @@
 """What is kept for later, and how: waiting windows and checkpoints, as `Entry`s under versioned keys of a `Storage`.
 
-    tb_browser/1/window/<run>/<start>   a closed window that waits
-    tb_browser/1/open/<page>            a page's window in progress, as it was at its last checkpoint
-    tb_browser/corrupt/…                what could not be read, set aside: the newest few
+    tb_browser/1/window/<run>/<start>/<page>   a closed window that waits
+    tb_browser/1/open/<page>                   a page's window in progress, as it was at its last checkpoint
+    tb_browser/corrupt/…                       what could not be read, set aside: the newest few
 
 What storage has no room for stays in memory: fewer guarantees, same behaviour.
 """

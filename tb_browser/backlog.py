@@ -16,6 +16,7 @@ from tb_browser.models import ActivityRef, Retry
 
 GONE_MS: Final = 120_000.0
 """Where nobody can tell which pages live: a live page renews its checkpoint at least once a minute."""
+COLLISION: Final = "another page counts the same run, and a window of one of them began in the same millisecond"
 
 
 class Observer(Protocol):
@@ -39,6 +40,11 @@ def owner_of(user: str) -> str:
     return f"user:{sha256(user.encode()).hexdigest()[:32]}"
 
 
+def length_ms(entry: Entry) -> int:
+    """How much time an entry holds, active and inactive."""
+    return entry.window.active_ms + entry.window.inactive_ms
+
+
 def page_lock(page: str) -> str:
     """The name that a page holds for as long as it may deliver what it keeps."""
     return f"tb_browser/page/{page}"
@@ -55,6 +61,7 @@ class Backlog:
         self.page = f"{host.tab_token}/{host.new_run_id()}"
         self.knows_user = user_key is not None
         self.in_flight = dict[str, int]()
+        self._elsewhere = set[str]()
         self.retry = Retry()
         self.observer: Observer | None = None
 
@@ -116,8 +123,16 @@ class Backlog:
         self.in_flight[entry.key] = len(entry.body())
         return marked
 
-    def deliver(self, entry: Entry, *, duplicate: bool) -> None:
-        """The server has it."""
+    def deliver(self, entry: Entry, *, duplicate: bool, first_sending: bool) -> None:
+        """The server has it, or says so: it knows a window by its run and start alone.
+
+        Two pages of one run may begin a window in the same millisecond, when the screen is locked over both. Then the
+        second one that arrives is no duplicate; but nothing tells which of them the server has.
+        """
+        if duplicate and first_sending and entry.activity.run_id in self._elsewhere:
+            error = LostError(LossReason.AMBIGUOUS, 1, length_ms(entry), COLLISION)
+            self.lose(entry, LossReason.AMBIGUOUS, error)
+            return
         self._shelf.drop(entry)
         if self.observer:
             self.observer.on_delivered(entry, duplicate=duplicate)
@@ -125,15 +140,14 @@ class Backlog:
     def take_back(self, before: Entry) -> None:
         """The server has not taken it: what is known of its sendings is what was known before this one."""
         kept = self._shelf.find(before)
-        if kept is not None and kept.page == self.page:  # its owner may have become known meanwhile
+        if kept is not None and kept.keeper == self.page:  # its owner may have become known meanwhile
             self._shelf.put(replace(kept, first_sent_ms=before.first_sent_ms, last_sent_ms=before.last_sent_ms))
 
     def lose(self, entry: Entry, reason: LossReason, error: TimebackError | None = None) -> None:
         """It will never be delivered."""
         self._shelf.drop(entry)
         if self.observer:
-            lost_ms = entry.window.active_ms + entry.window.inactive_ms
-            self.observer.on_lost(reason, error or LostError(reason, 1, lost_ms))
+            self.observer.on_lost(reason, error or LostError(reason, 1, length_ms(entry)))
 
     # --- pages ---
 
@@ -153,6 +167,7 @@ class Backlog:
             if entry.page == self.page or not self._is_of_user(entry):
                 continue
             if not self._is_gone(entry, held):
+                self._elsewhere.add(entry.activity.run_id)
                 if self.observer:
                     self.observer.on_elsewhere(entry)
                 continue
@@ -160,8 +175,8 @@ class Backlog:
             if self._shelf.find(entry) is None:  # else it was closed, and the page died before it could say so
                 self._shelf.put(entry)
         for entry in self._shelf.entries():
-            if entry.page != self.page and self._is_of_user(entry) and self._is_gone(entry, held):
-                self._shelf.put(replace(entry, page=self.page))
+            if entry.keeper != self.page and self._is_of_user(entry) and self._is_gone(entry, held):
+                self._shelf.put(replace(entry, adopted_by=self.page))
                 if self.observer:
                     self.observer.on_recovered(entry)
         self._age_out()
@@ -169,8 +184,8 @@ class Backlog:
     def _is_gone(self, entry: Entry, held: frozenset[str] | None) -> bool:
         """Whether the page that keeps this entry runs no more."""
         if held is not None:
-            return page_lock(entry.page) not in held
-        of_this_tab = entry.page.startswith(f"{self._host.tab_token}/")
+            return page_lock(entry.keeper) not in held
+        of_this_tab = entry.keeper.startswith(f"{self._host.tab_token}/")
         return of_this_tab or self._host.now().wall_ms - entry.window.ended_at_ms > GONE_MS
 
     # --- users ---
@@ -191,7 +206,7 @@ class Backlog:
 
     def _mine(self) -> list[Entry]:
         """What this page has to deliver: its own windows, and those that it took over."""
-        return [entry for entry in self._shelf.entries() if entry.page == self.page and self._is_of_user(entry)]
+        return [entry for entry in self._shelf.entries() if entry.keeper == self.page and self._is_of_user(entry)]
 
     def _age_out(self) -> None:
         """Drop what has waited too long for its user, or for its tab, to come back; tell what could not be read."""

@@ -213,7 +213,8 @@ class Delivery:
         fate, error = read_answer(answer, f"{self._courier.base_url}/activity/heartbeat")
         if error is None:
             self._failures, self._unreachable, self._held, self._told = 0, False, False, None
-            self._backlog.deliver(marked, duplicate=fate is Fate.DUPLICATE)
+            first_sending = before.first_sent_ms is None
+            self._backlog.deliver(marked, duplicate=fate is Fate.DUPLICATE, first_sending=first_sending)
             return True
         if fate is Fate.REJECTED:
             self._backlog.lose(marked, LossReason.REJECTED, error)

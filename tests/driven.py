@@ -239,7 +239,7 @@ class Server:
         self.mode = "ok"
         self.taken = dict[str, list[tuple[float, float]]]()
         """(start, end) of what was taken, in seconds since `WALL`, by the activity's name."""
-        self.active_ms = 0
+        self.active_ms = self.inactive_ms = 0
         self._clock = clock
         self._known = dict[str, float]()
 
@@ -256,6 +256,7 @@ class Server:
             self._known[key] = now_s
             self.taken.setdefault(body["name"], []).append((start_s, end_s))
             self.active_ms += body["elapsedMs"]
+            self.inactive_ms += body["pausedMs"]
         if self.mode == "answer lost":
             return RESET
         return DUPLICATE if duplicate else OK

@@ -298,14 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.path.startswith(API):
             self._answer(site._ask_server(self.command, self.path, headers, body))
         else:
-            number = site._begin(self.path, body)
-            answer, forwarded = "cut", False
-            try:
-                answer, forwarded = self._serve_api(site, headers, body)
-            finally:
-                site._end(number, answer, forwarded=forwarded)
+            self._serve_api(site, headers, body, site._begin(self.path, body))
 
-    def _serve_api(self, site: FaultySite, headers: Mapping[str, str], body: bytes) -> tuple[int | str, bool]:
+    def _serve_api(self, site: FaultySite, headers: Mapping[str, str], body: bytes, number: int) -> None:
+        """Play the fault; what it was is noted first, because a browser that is cut off asks again at once."""
         fault, over = site._fault or Fault("none", forwards=True), site._over
         reply = site._ask_server(self.command, self.path, headers, body) if fault.forwards else Reply(502)
         if fault.hangs:
@@ -314,15 +310,16 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.delay_s)
         if fault.hangs or fault.resets:
             self.close_connection = True
+            site._end(number, "reset", forwarded=fault.forwards)
             _reset(self.connection)
-            return "reset", fault.forwards
-        if fault.raw is not None:
+        elif fault.raw is not None:
             self.close_connection = True
+            site._end(number, "raw", forwarded=fault.forwards)
             self.wfile.write(fault.raw)
-            return "raw", fault.forwards
-        reply = fault.reply or reply
-        self._answer(reply)
-        return reply.status, fault.forwards
+        else:
+            reply = fault.reply or reply
+            site._end(number, reply.status, forwarded=fault.forwards)
+            self._answer(reply)
 
     def _answer(self, reply: Reply) -> None:
         self.send_response(reply.status)

@@ -78,6 +78,7 @@ def lesson(booted: tuple[Lesson, Console], site: FaultySite) -> Iterator[Lesson]
     """The shared page; each test starts its own run in it, and leaves nothing waiting."""
     lesson, console = booted
     assert lesson.site is site
+    lesson.forget_errors()
     yield lesson
     assert console.unexpected() == []
 

@@ -202,6 +202,10 @@ class Lesson(PythonPage):
         """What `on_error` was told since the last call."""
         return list(self.run("told, errors[:] = list(errors), []\ntold"))
 
+    def forget_errors(self) -> None:
+        """Forget what a test before this one has left."""
+        self.run("if 'errors' in globals():\n    errors.clear()")
+
     def stored(self) -> str:
         """Everything in localStorage, sessionStorage and IndexedDB, as text."""
         return str(self.page.evaluate(DUMP))
