@@ -201,7 +201,8 @@ class Activity:
         self._counts["recovered"] += 1
 
     def on_elsewhere(self, entry: Entry) -> None:
-        if entry.activity.run_id == self.run_id and not self._told_elsewhere:
+        came_first = entry.window.started_at_ms <= self.started_at.timestamp() * 1000
+        if entry.activity.run_id == self.run_id and came_first and not self._told_elsewhere:
             self._told_elsewhere = True
             self.on_trouble(SameRunElsewhereError(self.id, self.run_id))
 

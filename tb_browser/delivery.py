@@ -14,6 +14,7 @@ from tb_browser.errors import (
     NotSignedInError,
     TimebackError,
     UnavailableError,
+    UnreachableError,
 )
 from tb_browser.models import ActivityRef, Completion, Retry, Verification
 
@@ -31,7 +32,7 @@ class Delivery:
         self._courier = courier
         self._backlog = Backlog(host, courier.base_url, user_key)
         self._sending = asyncio.Lock()
-        self._asked = False
+        self._ask_for_user, self._ask_again = True, False
         self._running = 0
         self._failures = 0
         self._unreachable = False
@@ -169,8 +170,8 @@ class Delivery:
         finally:
             self._running -= 1
         self._plan()
-        if not self._backlog.knows_user and not self._asked:
-            self._asked = True
+        if self._ask_for_user and not self._backlog.knows_user and not (self._ask_again and self._failures):
+            self._ask_for_user = False
             self._host.spawn(self._identify())
 
     async def _send_all(self) -> None:
@@ -276,7 +277,10 @@ class Delivery:
         answer = await self._verify()
         if isinstance(answer, NoAnswer):
             self._unreachable = answer.sent
-        if self._retry_timer is None and not self._held:
+        _, error = read_answer(answer, self._courier.base_url)
+        if isinstance(error, UnreachableError | UnavailableError):
+            self._ask_for_user = self._ask_again = True  # an outage is no answer: ask when windows are delivered again
+        elif self._backlog.knows_user and self._retry_timer is None and not self._held:
             self._start_run()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:

@@ -99,7 +99,7 @@ class Exchange:
 
 
 class FaultySite(Site):
-    """The official server with the faulty proxy in front of it; `url` is the proxy's. Made by `faulty_site()`."""
+    """The official server with the faulty proxy in front; `url` is the proxy's. Made by `running_faulty_site()`."""
 
     def __init__(self) -> None:
         super().__init__("", PlatformStandIn([STUDENT, OTHER_STUDENT]))
@@ -235,7 +235,7 @@ class FaultySite(Site):
 
 
 @contextmanager
-def faulty_site() -> Iterator[FaultySite]:
+def running_faulty_site() -> Iterator[FaultySite]:
     """Serve the official server, a bare Python page and `/elsewhere`, all behind the faulty proxy."""
     site = FaultySite()
     site._start_server()

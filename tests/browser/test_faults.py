@@ -12,14 +12,13 @@ from playwright.sync_api import Playwright
 from tb_browser.testing.browser import RealBrowser
 from tests.browser import faulty
 from tests.browser.console_guard import Console
-from tests.browser.faulty import Fault, FaultySite, faulty_site
+from tests.browser.faulty import Fault, FaultySite
 from tests.browser.truth import (
     CACHE_MS,
     FAST,
     ONE_WINDOW,
     Lesson,
     Span,
-    complain_of_tracebacks,
     flaws,
     kill_renderer,
     watched,
@@ -50,18 +49,10 @@ FOR_A_WHILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def whole_faulty_site(assets: Path) -> Iterator[FaultySite]:  # noqa: ARG001 - the pages load what is assembled
-    """The official server behind the faulty proxy."""
-    with faulty_site() as site:
-        yield site
-
-
 @pytest.fixture
-def site(whole_faulty_site: FaultySite) -> FaultySite:
-    """The faulty site, as new."""
-    whole_faulty_site.forget()
-    return whole_faulty_site
+def site(faulty_site: FaultySite) -> FaultySite:
+    """The official server behind the faulty proxy."""
+    return faulty_site
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +75,9 @@ def lesson(booted: tuple[Lesson, Console], site: FaultySite) -> Iterator[Lesson]
 
 
 @pytest.fixture
-def browser(open_browser: OpenBrowser, console: Console) -> RealBrowser:
-    """A browser of this test's own; a request that fails is no complaint."""
-    console.expect("Failed to load resource")
-    browser = open_browser()
-    complain_of_tracebacks(browser.context, console.complaints)
-    return browser
+def browser(troubled_browser: RealBrowser) -> RealBrowser:
+    """A browser of this test's own."""
+    return troubled_browser
 
 
 def through(lesson: Lesson, outage: AbstractContextManager[object], *, lasting_ms: float = 900) -> Span:
