@@ -1096,6 +1096,19 @@ class TestUsers:
         page.start("run-2")
         assert {entry.owner for entry in entries_in(page.storage)} == {owner_of("student-1")}
 
+    def test_verify_is_asked_again_after_an_outage(self) -> None:
+        """An outage at the start keeps nobody's leftovers back: when the server answers again, it is asked again."""
+        page = Page(user_key=None, verify=UNAVAILABLE, answer=UNAVAILABLE)
+        page.start()
+        page.host.advance(40_000)
+        assert page.asked.count("verify") == 1
+        page.verify, page.answer = VERIFIED, OK
+        page.host.advance(40_000)
+        assert page.asked.count("verify") == 2
+        page.answer = UNAVAILABLE
+        page.host.advance(17_000)
+        assert {entry.owner for entry in entries_in(page.storage)} == {owner_of("student-1")}
+
     def test_only_the_same_tab_recovers_what_nobody_owns(self) -> None:
         """Before it is known who is signed in, another tab neither sends nor counts what this one left."""
         old = Page(user_key=None, verify=UNAVAILABLE, answer=UNAVAILABLE)
