@@ -101,13 +101,15 @@ class Entry:
     @classmethod
     def from_stored(cls, stored: dict[str, Any]) -> "Entry":
         """Read a stored entry. Raises ValueError, TypeError or KeyError if it is none."""
+        first_sent_ms, last_sent_ms = (None if number is None else _whole(number) for number in stored["sent"])
         return cls(
             ActivityRef.model_validate(stored["activity"]),
             Window(*(_whole(number) for number in stored["window"])),
             str(stored["owner"]),
             str(stored["baseUrl"]),
             str(stored["page"]),
-            *(None if number is None else _whole(number) for number in stored["sent"]),
+            first_sent_ms,
+            last_sent_ms,
             adopted_by=None if stored["adoptedBy"] is None else str(stored["adoptedBy"]),
         )
 
