@@ -215,7 +215,7 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     words = str(said.get("message") or body.get("detail") or f"status {status}")
     if status in (401, 403):
         return Fate.KEEP, NotSignedInError(f"{url} says {status}: {words}. Sign in.", url=url, status=status)
-    if status == 404 and said.get("code") == "USER_RESOLUTION_FAILED":
+    if status == 404 and said.get("code") in ("USER_RESOLUTION_FAILED", "USER_NOT_FOUND"):
         message = f"{url} could not find the user (unknown to Timeback, or the platform is down): {words}"
         return Fate.KEEP, UserUnresolvedError(message, url=url, status=status)
     if status in (404, 405) or 200 <= status < 300:

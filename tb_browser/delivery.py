@@ -118,12 +118,25 @@ class Delivery:
             self._landed = self._landed or asyncio.get_running_loop().create_future()
             await asyncio.wait([self._landed], timeout=LANDING_S)
 
+    def flush_blocking(self) -> None:
+        """Try everything that is not in flight, before returning. What earlier pages left waits for `flush()`."""
+        self._held = False
+        self._cancel_retry()
+        while (due := self._backlog.due()) and not self._held:
+            entry = due[0]
+            marked = self._backlog.mark_sent(entry)
+            if not self._settle(entry, marked, self._courier.ask_blocking(self._courier.heartbeat(entry))):
+                return
+
     async def complete(self, completion: Completion) -> DeliveryError | None:
         """Record a completion, once: it is not deduplicated by the server, so it is not tried again by itself."""
-        request = self._courier.request(
-            "POST", "/activity/submit", completion.model_dump_json(exclude_none=True).encode()
-        )
+        request = self._courier.completion(completion)
         return read_answer(await self._courier.ask(request), request.url)[1]
+
+    def complete_blocking(self, completion: Completion) -> DeliveryError | None:
+        """The same before returning."""
+        request = self._courier.completion(completion)
+        return read_answer(self._courier.ask_blocking(request), request.url)[1]
 
     def leave(self) -> None:
         """Send before returning: this page may never run again (delivery.md, Exit)."""
