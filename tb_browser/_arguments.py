@@ -25,7 +25,7 @@ def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     return {str(key): without_js_null(value) for key, value in mapping.items()}
 
 
-def without_js_null(value: object) -> object:
+def without_js_null(value: Any) -> Any:
     """None for JavaScript's `null`, which Pyodide tells from `undefined`; also inside mappings."""
     if type(value).__name__ == "JsNull":
         return None

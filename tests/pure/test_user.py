@@ -22,8 +22,8 @@ from tb_browser.hosts.manual import ManualHost
 from tb_browser.transports.memory import MemoryTransport
 
 FULL = b"""{"id":"student-1","email":"student@example.com","name":"Sam Student",
-"school":{"id":"org-1","name":"Test School"},"grade":3,"courses":[{"id":"course-math-3","code":"MATH-3","name":"Math G3"}],"goals":{"dailyXp":20,"dailyLessons":2},
-"xp":{"today":0,"all":12.5},"newer":1}"""
+"school":{"id":"org-1","name":"Test School"},"grade":3,"courses":[{"id":"course-math-3","code":"MATH-3","name":"Math"}],
+"goals":{"dailyXp":20,"dailyLessons":2},"xp":{"today":0,"all":12.5},"newer":1}"""
 
 
 def client(answer: Answer) -> tuple[Timeback, ManualHost, MemoryTransport]:
