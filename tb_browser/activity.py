@@ -184,7 +184,8 @@ class Activity:
 
         On a page nothing else happens until the server has answered, and the browser sets no limit to that: use
         `await end()` there. A window or completion that is on its way already is not waited for, and counts as
-        waiting in the `Receipt`; a token that has to be waited for cannot be asked for. Raises as `end()` does.
+        waiting in the `Receipt`; a token that has to be waited for cannot be asked for; a page that Python kept busy
+        for more than 30 s right before this counts that as sleep. Raises as `end()` does.
         """
         self._stop(metrics, fields)
         if not self._closed:

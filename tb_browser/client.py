@@ -117,7 +117,10 @@ def _time(given: object) -> TimeTracking | None:
 
 
 class Timeback:
-    """A client of one Timeback server. Made by `create_client()`."""
+    """A client of one Timeback server. Made by `create_client()`.
+
+    `timeback.activity` starts activities (`Activities`), `timeback.user` tells who is signed in (`User`).
+    """
 
     def __init__(self, host: Host, courier: Courier, user_key: str | None, default_course: Course | None) -> None:
         self._courier = courier

@@ -104,11 +104,15 @@ class TimeTracking(Wire):
     """How time is tracked: the numbers of time.md, in milliseconds."""
 
     heartbeat_ms: PositiveMs = 15_000
+    """How often a window of time closes and is sent."""
     hidden_timeout_ms: PositiveMs = 600_000
+    """After being hidden for so long the page counts nothing until the return."""
     idle_timeout_ms: Annotated[
         PositiveMs | None, Field(description="Give a whole number of milliseconds above 0, or None.")
     ] = None
+    """After so long without input time is inactive, from the last input on. None: there is no such rule."""
     retry: Retry = Retry()
+    """How what could not be delivered is tried again."""
 
 
 class ActivityRef(Wire):
