@@ -35,6 +35,10 @@ class Courier:
         """The request that records a completion."""
         return self.request("POST", "/activity/submit", completion.model_dump_json(exclude_none=True).encode())
 
+    def verification(self) -> Request:
+        """The request that asks whether the user is known; it changes nothing."""
+        return self.request("GET", "/user/verify")
+
     def signed(self, request: Request) -> Request:
         """The request as it can be signed now: at exit nothing can be awaited."""
         return self.auth.last_known(request)

@@ -122,10 +122,11 @@ class Delivery:
         """Try everything that is not in flight, before returning. What earlier pages left waits for `flush()`."""
         self._held = False
         self._cancel_retry()
-        while (due := self._backlog.due()) and not self._held:
-            entry = due[0]
-            marked = self._backlog.mark_sent(entry)
-            if not self._settle(entry, marked, self._courier.ask_blocking(self._courier.heartbeat(entry))):
+        while not self._held and self._host.online and (due := self._backlog.due()):
+            if self._unreachable and not self._is_heard(self._courier.ask_blocking(self._courier.verification())):
+                return
+            marked = self._backlog.mark_sent(due[0])
+            if not self._settle(due[0], marked, self._courier.ask_blocking(self._courier.heartbeat(due[0]))):
                 return
 
     async def complete(self, completion: Completion) -> DeliveryError | None:
@@ -277,7 +278,9 @@ class Delivery:
 
     async def _is_back(self) -> bool:
         """Ask for something harmless first: a window that is sent to a dead server would be ambiguous."""
-        answer = await self._verify()
+        return self._is_heard(await self._verify())
+
+    def _is_heard(self, answer: Answer) -> bool:
         _, error = read_answer(answer, self._courier.base_url)
         if isinstance(answer, NoAnswer) and error is not None:
             self._fail(error)
@@ -297,7 +300,7 @@ class Delivery:
             self._start_run()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:
-        answer = await self._courier.ask(self._courier.request("GET", "/user/verify"))
+        answer = await self._courier.ask(self._courier.verification())
         if isinstance(answer, Response) and answer.status == 200 and not self._backlog.knows_user:
             verification = Verification.read(answer.body)
             if verification is not None and verification.timeback_id is not None:

@@ -1,14 +1,10 @@
 """`timeback.user`: who is signed in, as the server knows them."""
 
-from typing import Final
-
 from tb_browser._outbox import read_answer
+from tb_browser._ports import Request
 from tb_browser.courier import Courier
 from tb_browser.errors import WrongAddressError
 from tb_browser.models import Answered, Profile, Verification
-
-ME: Final = "/user/me"
-VERIFY: Final = "/user/verify"
 
 
 class User:
@@ -26,14 +22,13 @@ class User:
         Raises DeliveryError: NotSignedInError, UserUnresolvedError if Timeback does not know the user,
         UnavailableError, UnreachableError, WrongAddressError.
         """
-        return await self._ask(ME, Profile)
+        return await self._ask(self._courier.request("GET", "/user/me"), Profile)
 
     async def verify(self) -> Verification:
         """Whether the user is known to Timeback; it is no error if not. Raises DeliveryError as `me()` does."""
-        return await self._ask(VERIFY, Verification)
+        return await self._ask(self._courier.verification(), Verification)
 
-    async def _ask[Told: Answered](self, path: str, kind: type[Told]) -> Told:
-        request = self._courier.request("GET", path)
+    async def _ask[Told: Answered](self, request: Request, kind: type[Told]) -> Told:
         answer = await self._courier.ask(request)
         error = read_answer(answer, request.url)[1]
         if error is not None:

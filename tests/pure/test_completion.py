@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tb_browser import InvalidInputError, Metrics, RejectedError, TimeSpent, UnavailableError, create_client
-from tb_browser._ports import Answer, Request, Response
+from tb_browser._ports import Answer, NoAnswer, Request, Response
 from tb_browser.activity import Activity
 from tb_browser.hosts.manual import ManualHost
 from tb_browser.transports.memory import MemoryTransport
@@ -18,10 +18,11 @@ class World:
     def __init__(self, *, time: bool = True) -> None:
         self.host = ManualHost()
         self.status = 204
+        self.gone = False
         self.transport = MemoryTransport(answer=self._answer)
         self.errors = list[tuple[str, str]]()
-        client = create_client(host=self.host, transport=self.transport, user_key="somebody")
-        self.activity: Activity = client.activity.start(
+        self.client = create_client(host=self.host, transport=self.transport, user_key="somebody")
+        self.activity: Activity = self.client.activity.start(
             id="quiz-1",
             name="Quiz",
             course={"code": "MATH-3"},
@@ -32,6 +33,8 @@ class World:
         self.host.advance(5_000)
 
     def _answer(self, request: Request) -> Answer:
+        if self.gone:
+            return NoAnswer("connection reset")
         return Response(self.status if request.url.endswith("/activity/submit") else 204)
 
     @property
@@ -224,6 +227,20 @@ def test_the_blocking_form_fails_the_same() -> None:
     assert world.host.run(world.activity.end()).completed
     first, second = world.completions
     assert first == second
+
+
+def test_the_blocking_form_risks_no_window_on_a_dead_server() -> None:
+    """After a window that was not answered, something harmless is asked first; the next one is kept without doubt."""
+    world = World()
+    world.gone = True
+    world.host.run(world.activity.flush())
+    world.host.advance(1)
+    assert world.activity.end_sync().waiting == 2
+    assert [request.url.rpartition("/")[2] for request in world.transport.blocking] == ["verify"]
+    world.gone = False
+    world.host.advance(40_000)
+    world.host.run(world.client.flush())
+    assert world.windows == [(5_000, 0), (1, 0), (5_000, 0)]
 
 
 def test_a_with_block_ends_the_activity() -> None:
