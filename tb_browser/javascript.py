@@ -33,7 +33,7 @@ def publish(timeback: Timeback, name: str = "timeback") -> Callable[[], None]:
     security policy, if there is one, that allows `'unsafe-eval'`. Raises InvalidInputError if the name is taken.
     """
     js: Any = import_module("js")
-    if not name.isidentifier() or hasattr(js.Object.getOwnPropertyDescriptor(js.globalThis, name), "value"):
+    if not name.isidentifier() or js.Object.hasOwn(js.globalThis, name):
         raise InvalidInputError("name", f"{name!r} is no name, or taken on this page", "Give another name.")
     bridge = _Bridge(timeback)
     js_python = bridge.ffi.create_proxy(bridge)

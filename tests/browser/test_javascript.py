@@ -10,6 +10,7 @@ from tb_browser.testing.browser import RealBrowser
 from tests.browser.console_guard import Console
 from tests.browser.react import bundle
 from tests.browser.site import PYTHON_PAGE, PythonPage, Site
+from tests.browser.static_server import StaticServer
 
 PUBLISH = """
 from tb_browser import create_client
@@ -182,6 +183,31 @@ def test_python_ends_without_waiting_for_the_loop(scripts: Scripts, console: Con
         [told, activity.stats.waiting]
     """)
     assert told == ["WrongAddressError", 1]
+
+
+def test_a_token_follows_no_redirection(scripts: Scripts, static_server: StaticServer, console: Console) -> None:
+    """Redirected to another origin, nothing goes there, and the window waits; the guard of Chromium takes the same."""
+    console.expect("ERR_FAILED|fetch")
+    elsewhere = {"location": f"{static_server.url}/elsewhere", "access-control-allow-origin": "*"}
+    scripts.page.route("**/activity/heartbeat", lambda route: route.fulfill(status=307, headers=elsewhere))
+    seen = scripts.python.run("""
+        import asyncio
+        from pyodide.code import run_js
+        from tb_browser import bearer
+        told = []
+        school = create_client(auth=bearer(run_js("async () => 'secret'")), user_key="student")
+        lesson = school.activity.start(
+            id="lesson-2", name="F", course={"code": "MATH-3"}, on_error=lambda error, context: told.append(error)
+        )
+        await asyncio.sleep(0.05)
+        receipt = await lesson.end()
+        [receipt.waiting, [type(error).__name__ for error in told], told[0].status, "secret" in repr([school, told])]
+    """)
+    assert seen == [1, ["UnavailableError"], 302, False]
+    assert not [path for path in static_server.requested if "elsewhere" in path]
+    stored = "(await indexedDB.databases()).length && JSON.stringify({ ...localStorage, ...sessionStorage })"
+    assert "secret" not in str(scripts.run(f"return {stored}"))
+    assert scripts.run("return !globalThis.fetchLater || !!fetchLater('/', { method: 'POST', redirect: 'manual' })")
 
 
 class School:
