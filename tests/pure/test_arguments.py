@@ -314,6 +314,6 @@ def test_null_from_javascript_is_none() -> None:
     null: Any = JsNull()
     course = FromJavaScript({"subject": "Math", "grade": 3, "code": null})
     time = FromJavaScript({"idleTimeoutMs": null, "retry": {"ambiguous": "resend"}})
-    activity = Quiet().start(**{"id": "a", "name": "A", "course": course, "time": time, "runId": null, "process": null})
+    activity = Quiet().start(id="a", name="A", course=course, time=time, runId=null, process=null)
     assert activity.course == Course(subject="Math", grade=3)
     assert len(activity.run_id) == 36
