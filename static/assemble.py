@@ -3,6 +3,7 @@
     static/dist/pyodide/    pyodide.mjs, its runtime, the wheels, and a pyodide-lock.json that names exactly those
     static/dist/pyscript/   core.js, core.css and what they load
     static/dist/wheels/     tb_browser's own wheel, built from this checkout
+    static/dist/timeback/   the modules for a page's own JavaScript
 
 A run that has nothing to do fetches and writes nothing. The manifest is written last, so the run after an interrupted
 one starts over.
@@ -31,7 +32,7 @@ def assemble(dist: Path = DIST) -> Path:
     """Bring `dist` up to date and return it; raises SetUpError if that cannot be done."""
     with exclusive(WORK / "static.lock"):
         parts = _digest(STATIC / name for name in PART_INPUTS)
-        sources = _digest([*wheel_sources(), STATIC / "wheel.py"])
+        sources = _digest([*wheel_sources(), STATIC / "wheel.py", *sorted((STATIC / "timeback").iterdir())])
         manifest = _manifest(dist)
         if manifest.get("parts") != parts:
             _replace_parts(dist)
@@ -40,6 +41,8 @@ def assemble(dist: Path = DIST) -> Path:
         say("build the wheel of tb_browser")
         (dist / MANIFEST).unlink(missing_ok=True)
         place_wheel(build_wheel(WORK / "wheel"), dist)
+        shutil.rmtree(dist / "timeback", ignore_errors=True)
+        shutil.copytree(STATIC / "timeback", dist / "timeback")
         _write_manifest(dist, parts=parts, sources=sources)
     return dist
 

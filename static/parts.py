@@ -37,7 +37,7 @@ def _fetch_npm_packages(folder: Path) -> Path:
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(STATIC / name, folder)
     run(
-        [sys.executable, "-c", NPM, "ci"],
+        [sys.executable, "-c", NPM, "ci", "--omit=dev"],
         doing="fetch Pyodide and PyScript by npm",
         remedy="Check the network, and npm's registry setting if you use a mirror, and run the command again.",
         cwd=folder,

@@ -22,7 +22,14 @@ def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     mapping: object = to_py() if callable(to_py) else given
     if not _is_mapping(mapping):
         raise InvalidInputError(field, f"{_shown(given)} is no mapping", remedy)
-    return {str(key): value for key, value in mapping.items()}
+    return {str(key): without_js_null(value) for key, value in mapping.items()}
+
+
+def without_js_null(value: Any) -> Any:
+    """None for JavaScript's `null`, which Pyodide tells from `undefined`; also inside mappings."""
+    if type(value).__name__ == "JsNull":
+        return None
+    return {key: without_js_null(inner) for key, inner in value.items()} if _is_mapping(value) else value
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -61,7 +68,7 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
                     raise InvalidInputError(name, "there is no such argument", _nearest(name, known))
                 if snake in named:
                     raise InvalidInputError(name, "it is given in both spellings", f"Give {snake} alone.")
-                named[snake] = value
+                named[snake] = without_js_null(value)
             for name, parameter in known.items():
                 if parameter.default is parameter.empty and name not in named:
                     raise InvalidInputError(name, "it is missing", _remedy(model, (name,)))

@@ -207,7 +207,8 @@ class Fate(Enum):
 def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     """The table of delivery.md (Answers, and what follows)."""
     if isinstance(answer, NoAnswer):
-        error = UnreachableError(f"no answer from {url}: {answer.why}", url=url)
+        message = f"no answer from {url}: {answer.why}. Check the network and the server; time is kept until then."
+        error = UnreachableError(message, url=url)
         return (Fate.UNKNOWN if answer.sent else Fate.KEEP), error
     status = answer.status
     body = _json(answer)
@@ -217,8 +218,11 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     words = str(said.get("message") or body.get("detail") or f"status {status}")
     if status in (401, 403):
         return Fate.KEEP, NotSignedInError(f"{url} says {status}: {words}. Sign in.", url=url, status=status)
-    if status == 404 and said.get("code") == "USER_RESOLUTION_FAILED":
-        message = f"{url} could not find the user (unknown to Timeback, or the platform is down): {words}"
+    if status == 404 and said.get("code") in ("USER_RESOLUTION_FAILED", "USER_NOT_FOUND"):
+        message = (
+            f"{url} could not find the user: {words}. Either Timeback does not know them, or the platform is down. "
+            "Check the e-mail that the server gives; time is kept until then."
+        )
         return Fate.KEEP, UserUnresolvedError(message, url=url, status=status)
     if status in (404, 405) or 200 <= status < 300:
         message = f"there is no Timeback server at {url} (status {status}). Check base_url, and the server's version."
@@ -226,14 +230,18 @@ def read_answer(answer: Answer, url: str) -> tuple[Fate, DeliveryError | None]:
     if status in (408, 425, 429) or status >= 500 or status < 400:
         later_ms = retry_after_ms(answer)
         return Fate.KEEP, UnavailableError(
-            f"{url} says {status}: {words}", url=url, status=status, retry_after_ms=later_ms
+            f"{url} says {status}: {words}. Try again later; time is kept until then.",
+            url=url,
+            status=status,
+            retry_after_ms=later_ms,
         )
     if status not in (400, 422):
-        message = f"{url} says {status}: {words}"
+        message = f"{url} says {status}: {words}. The server's log tells more; time is kept until then."
         return Fate.KEEP, DeliveryError(message, url=url, status=status)
     details = _mapping(said.get("details"))
     field, reason = details.get("field"), details.get("message")
-    message = f"{url} refuses the request ({status}): {words}" + (f" ({field}: {reason})" if field else "")
+    where = f" ({field}: {reason})" if field else ""
+    message = f"{url} refuses the request ({status}): {words}{where}. Correct it: the same again is refused again."
     return Fate.REJECTED, RejectedError(
         message, url=url, status=status, field=field, server_message=str(reason or words)
     )

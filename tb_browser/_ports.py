@@ -105,6 +105,10 @@ class Transport(Protocol):
         """Send and wait for the answer."""
         ...
 
+    def send_blocking(self, request: Request, *, timeout_ms: float) -> Answer:
+        """Send, and wait for the answer without letting anything else run. A browser's page obeys no time limit."""
+        ...
+
     def send_on_exit(self, request: Request, answered: Callable[[Answer], None]) -> None:
         """Send before returning; `answered` is called if the page lives to see it (delivery.md, Exit)."""
         ...

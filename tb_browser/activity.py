@@ -10,12 +10,20 @@ from typing import Any, Final, Self
 from tb_browser import models
 from tb_browser._arguments import as_mapping, validated
 from tb_browser._callbacks import Callbacks, ErrorContext
+from tb_browser._ledger import Window
 from tb_browser._outbox import Entry
 from tb_browser._ports import Host, Signal, Stop
 from tb_browser._tracker import FROZEN, HIDDEN, LATE_MS, Closed, Effect, Leaves, Paused, Phase, Timing, Totals, Tracker
 from tb_browser.delivery import Delivery
-from tb_browser.errors import ActivityEndedError, LossReason, SameRunElsewhereError, TimebackError
-from tb_browser.models import Completion, Course, Metrics, Receipt, StartOptions, Stats
+from tb_browser.errors import (
+    ActivityEndedError,
+    DeliveryError,
+    InvalidInputError,
+    LossReason,
+    SameRunElsewhereError,
+    TimebackError,
+)
+from tb_browser.models import Completion, Course, Metrics, Receipt, StartOptions, Stats, TimeSpent
 
 _METRICS_REMEDY: Final = "Give Metrics(xp_earned=…), or a mapping of its fields."
 _NOTHING: Final = Totals(0.0, 0.0, 0.0, 0.0)
@@ -47,6 +55,8 @@ class Activity:
         self._told_elsewhere = False
         self._receipt: Receipt | None = None
         self._completion: Completion | None = None
+        self._given_time: TimeSpent | None = None
+        self._windows = list[Window]()
         self._finishing = asyncio.Lock()
         self._ended = False
         self._closed = False
@@ -126,7 +136,7 @@ class Activity:
     @property
     def stats(self) -> Stats:
         """What became of this session's windows, and of those that earlier pages left."""
-        waiting = self._delivery.waiting() if self._tracker is not None else 0
+        waiting = self._delivery.waiting() if self._delivers else 0
         return Stats(**self._counts, waiting=waiting, lost=dict(self._lost), last_error=self._last_error)
 
     @property
@@ -166,14 +176,37 @@ class Activity:
         too: the single-session form. If that fails, `on_error` is told and the DeliveryError is raised; call `end`
         again to retry it, with the same end. Raises InvalidInputError before anything ends.
         """
-        completion = self._completion_of(metrics, fields)
-        if not self._ended:
-            self._ended = True
-            self._end_ms = self._host.now().mono_ms
-            if not self._is_gap_undecided():
-                self._close()
-        self._completion = self._completion or completion
+        self._stop(metrics, fields)
         return self._finish()
+
+    def end_sync(self, metrics: Metrics | Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+        """The same as `end()`, blocking: for code that cannot await, such as plain `with`, scripts and notebooks.
+
+        On a page nothing else happens until the server has answered, and the browser sets no limit to that: use
+        `await end()` there. A window or completion that is on its way already is not waited for, and counts as
+        waiting in the `Receipt`; a token that has to be waited for cannot be asked for; a page that Python kept busy
+        for more than 30 s right before this counts that as sleep. Raises as `end()` does.
+        """
+        self._stop(metrics, fields)
+        if not self._closed:
+            self._close()
+        if self._finishing.locked():  # by an `end()` that waits for the server: nothing is sent twice
+            return self._receipt or self._written_receipt()
+        if self._receipt is None:
+            if self._delivers:
+                self._delivery.flush_blocking()
+            self._receipt = self._written_receipt()
+        if self._completion is not None and not self._receipt.completed:
+            return self._completed(self._receipt, self._delivery.complete_blocking(self._completion))
+        return self._receipt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end_sync()
 
     async def __aenter__(self) -> Self:
         return self
@@ -312,8 +345,7 @@ class Activity:
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Closed):
-                self._counts["closed"] += 1
-                self._delivery.put(self._wire, effect.window)
+                self._put(effect.window)
                 self._delivery.forget_checkpoint()
             elif isinstance(effect, Leaves):
                 self._delivery.leave()
@@ -326,10 +358,48 @@ class Activity:
         mono_ms = self._host.now().mono_ms
         return mono_ms - self._fed_ms > LATE_MS and not self._was_busy(mono_ms)
 
+    def _put(self, window: Window) -> None:
+        self._counts["closed"] += 1
+        self._windows.append(window)
+        self._delivery.put(self._wire, window)
+
+    def _stop(self, metrics: object, fields: dict[str, Any]) -> None:
+        """End the time, now; what is wrong with the metrics is raised before."""
+        given = _metrics(metrics, fields)
+        completion = None
+        if given is not None:
+            self._check_time(given.time)
+            completion = self._completion_of(given)
+        if not self._ended:
+            self._given_time = given.time if given is not None else None
+            self._ended = True
+            self._end_ms = self._host.now().mono_ms
+            if not self._is_gap_undecided():
+                self._close()
+        self._completion = completion or self._completion
+
     def _close(self) -> None:
-        self._feed(Signal.END, self._end_ms)
+        if self._given_time is None:
+            self._feed(Signal.END, self._end_ms)
+        elif self._tracker is not None:  # what it has not reported yet is replaced
+            self._tracker.handle(Signal.END, self._host.now(), at_ms=self._end_ms)
         self._closed = True
         self._halt()
+        if self._given_time is not None:
+            self._put_rest_of(self._given_time)
+
+    def _put_rest_of(self, time: TimeSpent) -> None:
+        """One window that makes the session's time what was given; it ends now."""
+        active_ms = time.active_ms - sum(window.active_ms for window in self._windows)
+        inactive_ms = time.inactive_ms - sum(window.inactive_ms for window in self._windows)
+        if active_ms + inactive_ms == 0:
+            return
+        started_at_ms = int(self._host.now().wall_ms) - active_ms - inactive_ms
+        while started_at_ms in {window.started_at_ms for window in self._windows}:
+            started_at_ms -= 1  # the server knows a window by its start
+        if self._tracker is None:
+            self._delivery.open(models.Retry(), self)
+        self._put(Window(started_at_ms, active_ms, inactive_ms))
 
     def _halt(self) -> None:
         for stop in (self._stop_timer, self._stop_watch, self._stop_claim):
@@ -339,16 +409,30 @@ class Activity:
         if self._tracker is not None:
             self._delivery.forget_checkpoint()
 
-    def _completion_of(self, metrics: object, fields: dict[str, Any]) -> Completion | None:
-        if metrics is None and not fields:
-            return None
-        if not isinstance(metrics, Metrics):
-            given = fields if metrics is None else {**as_mapping("metrics", metrics, _METRICS_REMEDY), **fields}
-            metrics = validated(Metrics, given, remedy=_METRICS_REMEDY)
-        values = metrics.model_dump(exclude_none=True, exclude={"pct_complete"})
+    @property
+    def _delivers(self) -> bool:
+        """Whether this session has time to report."""
+        return self._tracker is not None or self._given_time is not None
+
+    def _check_time(self, time: TimeSpent | None) -> None:
+        """What has been reported cannot be taken back. Raises InvalidInputError."""
+        if time is None or time == self._given_time:
+            return
+        if self._ended:
+            raise InvalidInputError("time", "the time of this session has ended, and is reported", "Leave it out.")
+        for field in ("active_ms", "inactive_ms"):
+            given, reported = getattr(time, field), sum(getattr(window, field) for window in self._windows)
+            if given < reported:
+                remedy = "Give at least that; or start with time=False, and nothing is reported before the end."
+                raise InvalidInputError(f"time.{field}", f"{reported} ms are reported already, got {given}", remedy)
+
+    def _completion_of(self, metrics: Metrics) -> Completion:
+        """The completion; another try has the end of the first one: a new end would be a new attempt."""
+        now_ms = int(self._host.now().wall_ms)
+        values = metrics.model_dump(exclude_none=True, exclude={"pct_complete", "time"})
         return Completion(
             **dict(self._wire),
-            ended_at=int(self._host.now().wall_ms),
+            ended_at=self._completion.ended_at if self._completion is not None else now_ms,
             metrics=values,
             pct_complete=metrics.pct_complete,
             process=self._options.process,
@@ -360,25 +444,37 @@ class Activity:
                 await self._host.turn()
                 self._close()
             if self._receipt is None:
-                if self._tracker is not None:
+                if self._delivers:
                     await self._delivery.flush()
                 self._receipt = self._written_receipt()
             if self._completion is not None and not self._receipt.completed:
-                error = await self._delivery.complete(self._completion)
-                if error is not None:
-                    self._last_error = str(error)
-                    self._callbacks.error(error, self._context("completion"))
-                    raise error
-                self._receipt = self._receipt.model_copy(update={"completed": True})
+                return self._completed(self._receipt, await self._delivery.complete(self._completion))
             return self._receipt
 
+    def _completed(self, receipt: Receipt, error: DeliveryError | None) -> Receipt:
+        if error is not None:
+            self._last_error = str(error)
+            self._callbacks.error(error, self._context("completion"))
+            raise error
+        self._receipt = receipt.model_copy(update={"completed": True})
+        return self._receipt
+
     def _written_receipt(self) -> Receipt:
-        totals = self._totals()
-        waiting = self._delivery.waiting(self.run_id) if self._tracker is not None else 0
+        totals, time = self._totals(), self._given_time
+        waiting = self._delivery.waiting(self.run_id) if self._delivers else 0
         return Receipt(
             delivered=waiting == 0 and not self._lost,
             run_id=self.run_id,
-            active_ms=int(totals.active),
-            inactive_ms=int(totals.inactive),
+            active_ms=int(totals.active) if time is None else time.active_ms,
+            inactive_ms=int(totals.inactive) if time is None else time.inactive_ms,
             waiting=waiting,
         )
+
+
+def _metrics(metrics: object, fields: dict[str, Any]) -> Metrics | None:
+    if metrics is not None and fields:
+        raise InvalidInputError("metrics", f"it is given, and {', '.join(fields)} besides", _METRICS_REMEDY)
+    if isinstance(metrics, Metrics) or (metrics is None and not fields):
+        return metrics
+    given = as_mapping("metrics", metrics, _METRICS_REMEDY) if metrics is not None else fields
+    return validated(Metrics, given, remedy=_METRICS_REMEDY)

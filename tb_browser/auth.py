@@ -25,7 +25,10 @@ type Flow = Generator[Request | Literal[Ask.TOKEN], Answer | str, None]
 
 @runtime_checkable
 class Auth(Protocol):
-    """Signs requests; `ask` is how a new token is come by, where there is any."""
+    """How requests prove who is signed in: what `bearer()` makes; by cookie, if there is none.
+
+    `ask` is how a new token is come by, where there is any.
+    """
 
     ask: Callable[[], str | Awaitable[str]] | None
 

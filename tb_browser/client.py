@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from tb_browser._arguments import as_mapping, keywords, validated
 from tb_browser._ports import Host, Transport
@@ -13,8 +13,9 @@ from tb_browser.courier import Courier
 from tb_browser.delivery import Delivery
 from tb_browser.errors import ActivityInProgressError, InvalidInputError
 from tb_browser.hosts import choose_host
-from tb_browser.models import ClientOptions, Course, StartOptions, TimeTracking
+from tb_browser.models import ClientOptions, Course, SignInOptions, StartOptions, TimeTracking
 from tb_browser.transports import choose_transport
+from tb_browser.user import User
 
 _COURSE_REMEDY = 'Give {"subject": …, "grade": …} or {"code": …}, or give the client a default_course.'
 _TIME_REMEDY = "Give TimeTracking(...), a mapping of its fields, or False for no time tracking."
@@ -32,6 +33,9 @@ class Activities:
         self._delivery = delivery
         self._default_course = default_course
         self._current: Activity | None = None
+
+    def __repr__(self) -> str:
+        return f"<Activities, running: {self.current!r}>"
 
     @property
     def current(self) -> Activity | None:
@@ -113,15 +117,34 @@ def _time(given: object) -> TimeTracking | None:
 
 
 class Timeback:
-    """A client of one Timeback server. Made by `create_client()`."""
+    """A client of one Timeback server. Made by `create_client()`.
+
+    `timeback.activity` starts activities (`Activities`), `timeback.user` tells who is signed in (`User`).
+    """
 
     def __init__(self, host: Host, courier: Courier, user_key: str | None, default_course: Course | None) -> None:
         self._courier = courier
         self._delivery = Delivery(host, courier, user_key)
         self.activity = Activities(host, self._delivery, default_course)
+        self.user = User(courier)
 
     def __repr__(self) -> str:
         return f"<Timeback at {self._courier.base_url}, running: {self.activity.current!r}>"
+
+    @keywords(SignInOptions)
+    def sign_in_url(self, *, return_to: str | None = None) -> str:
+        """Where a page sends somebody to sign in.
+
+        `return_to` is where they want to be afterwards; the server gets it as `returnTo`, and its `build_state` and
+        `on_callback_success` decide what becomes of it. Raises InvalidInputError if it is blank.
+        """
+        given = validated(SignInOptions, {"return_to": return_to}).return_to
+        query = f"?{urlencode({'returnTo': given})}" if given is not None else ""
+        return f"{self._courier.base_url}/identity/signin{query}"
+
+    def sign_out_url(self) -> str:
+        """Where a page sends somebody to sign out. What waits is kept for them, and sent by nobody else."""
+        return f"{self._courier.base_url}/identity/signout"
 
     async def flush(self) -> None:
         """Try to deliver everything that waits, of this page and of earlier ones, of the same user."""

@@ -118,12 +118,26 @@ class Delivery:
             self._landed = self._landed or asyncio.get_running_loop().create_future()
             await asyncio.wait([self._landed], timeout=LANDING_S)
 
+    def flush_blocking(self) -> None:
+        """Try everything that is not in flight, before returning. What earlier pages left waits for `flush()`."""
+        self._held = False
+        self._cancel_retry()
+        while not self._held and self._host.online and (due := self._backlog.due()):
+            if self._unreachable and not self._is_heard(self._courier.ask_blocking(self._courier.verification())):
+                return
+            marked = self._backlog.mark_sent(due[0])
+            if not self._settle(due[0], marked, self._courier.ask_blocking(self._courier.heartbeat(due[0]))):
+                return
+
     async def complete(self, completion: Completion) -> DeliveryError | None:
         """Record a completion, once: it is not deduplicated by the server, so it is not tried again by itself."""
-        request = self._courier.request(
-            "POST", "/activity/submit", completion.model_dump_json(exclude_none=True).encode()
-        )
+        request = self._courier.completion(completion)
         return read_answer(await self._courier.ask(request), request.url)[1]
+
+    def complete_blocking(self, completion: Completion) -> DeliveryError | None:
+        """The same before returning."""
+        request = self._courier.completion(completion)
+        return read_answer(self._courier.ask_blocking(request), request.url)[1]
 
     def leave(self) -> None:
         """Send before returning: this page may never run again (delivery.md, Exit)."""
@@ -264,7 +278,9 @@ class Delivery:
 
     async def _is_back(self) -> bool:
         """Ask for something harmless first: a window that is sent to a dead server would be ambiguous."""
-        answer = await self._verify()
+        return self._is_heard(await self._verify())
+
+    def _is_heard(self, answer: Answer) -> bool:
         _, error = read_answer(answer, self._courier.base_url)
         if isinstance(answer, NoAnswer) and error is not None:
             self._fail(error)
@@ -284,7 +300,7 @@ class Delivery:
             self._start_run()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:
-        answer = await self._courier.ask(self._courier.request("GET", "/user/verify"))
+        answer = await self._courier.ask(self._courier.verification())
         if isinstance(answer, Response) and answer.status == 200 and not self._backlog.knows_user:
             verification = Verification.read(answer.body)
             if verification is not None and verification.timeback_id is not None:

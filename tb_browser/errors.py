@@ -10,12 +10,14 @@
     └── DeliveryError                a request did not do what it was sent for: `url`, `status` (itself: other 4xx)
         ├── UnreachableError         no answer: offline, refused, reset, timed out, blocked       retryable
         ├── UnavailableError         the server said "later": 408, 425, 429, 5xx                  retryable
-        ├── UserUnresolvedError      404 USER_RESOLUTION_FAILED: unknown user, or platform down   retryable
+        ├── UserUnresolvedError      404 with a USER_… code: unknown user, or platform down        retryable
         ├── NotSignedInError         401, 403: waits until somebody signs in                      retryable
         ├── WrongAddressError        any other 404, or 405: no such route at this `base_url`
         └── RejectedError            400, 422: this request will never pass: `field`, `server_message`
 
-Faults in delivery reach `on_error(error, context)`; they are never raised into the page.
+Faults in the delivery of time reach `on_error(error, context)`; they are never raised into the page. What is asked for
+by name raises: an `end()` that cannot record its completion (`on_error` is told too), `user.me()`, `user.verify()`.
+Models that are made by hand, such as `Metrics(xp_earned="1")`, raise pydantic's ValidationError, a ValueError too.
 """
 
 from enum import StrEnum

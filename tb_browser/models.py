@@ -104,11 +104,15 @@ class TimeTracking(Wire):
     """How time is tracked: the numbers of time.md, in milliseconds."""
 
     heartbeat_ms: PositiveMs = 15_000
+    """How often a window of time closes and is sent."""
     hidden_timeout_ms: PositiveMs = 600_000
+    """After being hidden for so long the page counts nothing until the return."""
     idle_timeout_ms: Annotated[
         PositiveMs | None, Field(description="Give a whole number of milliseconds above 0, or None.")
     ] = None
+    """After so long without input time is inactive, from the last input on. None: there is no such rule."""
     retry: Retry = Retry()
+    """How what could not be delivered is tried again."""
 
 
 class ActivityRef(Wire):
@@ -152,6 +156,21 @@ class ClientOptions(Wire):
     user_key: Annotated[Text | None, Field(description="Give what tells users apart, or leave it out.")]
 
 
+class SignInOptions(Wire):
+    """What `sign_in_url()` takes."""
+
+    return_to: Annotated[
+        Text | None, Field(description='Give a path of your own such as "/lessons/1", or leave it out.')
+    ]
+
+
+class TimeSpent(Wire):
+    """How long a learner worked, as the app itself has measured it. It replaces the tracked time of the session."""
+
+    active_ms: Annotated[int, Field(ge=0, description="Give a whole number of milliseconds, 0 or more.")]
+    inactive_ms: Annotated[int, Field(ge=0, description="Give a whole number of milliseconds, 0 or more.")] = 0
+
+
 class Metrics(Wire):
     """What a learner achieved, for the single-session form of `end()` (protocol.md, POST /activity/submit)."""
 
@@ -160,6 +179,8 @@ class Metrics(Wire):
     correct_questions: Annotated[int | None, Field(ge=0, description="Give a whole number, 0 or more.")] = None
     mastered_units: Annotated[int | None, Field(ge=0, description="Give a whole number, 0 or more.")] = None
     pct_complete: Annotated[int | float | None, Field(ge=0, le=100, description="Give a number from 0 to 100.")] = None
+    time: Annotated[TimeSpent | None, Field(description='Give {"active_ms": …, "inactive_ms": …}.')] = None
+    """What the session's time is to be. What was delivered already counts as part of it: it cannot be less."""
 
     @model_validator(mode="after")
     def _questions_in_pairs(self) -> Self:
@@ -192,21 +213,71 @@ class Heartbeat(ActivityRef):
     """Inactive milliseconds."""
 
 
-class Verification(Wire):
-    """Whether the user is known to Timeback (protocol.md, GET /user/verify)."""
+class Answered(Wire):
+    """The base of what the server tells; what it tells besides, newer servers perhaps, is left alone."""
 
     model_config = ConfigDict(extra="ignore")
 
-    verified: bool
-    timeback_id: str | None = None
-
     @classmethod
-    def read(cls, body: bytes) -> "Verification | None":
+    def read(cls, body: bytes) -> Self | None:
         """The server's answer; None if it is something else."""
         try:
             return cls.model_validate_json(body)
         except ValidationError:
             return None
+
+
+class Verification(Answered):
+    """Whether the user is known to Timeback (protocol.md, GET /user/verify)."""
+
+    verified: bool
+    timeback_id: str | None = None
+
+
+class School(Answered):
+    """A learner's school."""
+
+    id: str
+    name: str
+
+
+class EnrolledCourse(Answered):
+    """A course that a learner is enrolled in."""
+
+    id: str
+    code: str
+    name: str
+
+
+class Goals(Answered):
+    """What a learner is to reach in a day, as far as it was set."""
+
+    daily_xp: int | float | None = None
+    daily_lessons: int | float | None = None
+    daily_active_minutes: int | float | None = None
+    daily_accuracy: int | float | None = None
+    daily_mastered_units: int | float | None = None
+
+
+class Xp(Answered):
+    """The experience points that a learner has earned in this app."""
+
+    today: int | float
+    """Since midnight UTC."""
+    all: int | float
+
+
+class Profile(Answered):
+    """The signed-in user (protocol.md, GET /user/me). What the server does not know is None, or empty."""
+
+    id: str
+    email: str
+    name: str | None = None
+    school: School | None = None
+    grade: int | None = None
+    courses: tuple[EnrolledCourse, ...] = ()
+    goals: Goals | None = None
+    xp: Xp | None = None
 
 
 class Stats(Wire):

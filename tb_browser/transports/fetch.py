@@ -26,6 +26,12 @@ class FetchTransport:
         except self._ffi.JsException as error:
             return _no_answer(error)
 
+    def send_blocking(self, request: Request, *, timeout_ms: float) -> Answer:
+        from tb_browser.transports.blocking import send_blocking  # noqa: PLC0415 - urllib costs time at the start
+
+        import_module("pyodide_http").patch_urllib()
+        return send_blocking(request, timeout_ms=timeout_ms)
+
     def send_on_exit(self, request: Request, answered: Callable[[Answer], None]) -> None:
         def failed(error: Any) -> None:
             answered(_no_answer(error))
@@ -65,6 +71,8 @@ class FetchTransport:
             "credentials": self._credentials,
             "cache": "no-store",
             "keepalive": True,
+            # A token must not follow a redirection to another origin. Browsers of before 2023 would carry it there.
+            "redirect": "manual" if "authorization" in request.headers else "follow",
             **more,
         }
         if request.body is not None:
@@ -79,4 +87,6 @@ def _no_answer(error: Any) -> NoAnswer:
 
 def _response(js_response: Any, text: str) -> Response:
     headers = {str(name): str(value) for name, value in js_response.headers.entries()}
-    return Response(js_response.status, headers, text.encode())
+    # Of a redirection that is not followed the browser shows nothing, not even the status.
+    status = 302 if js_response.type == "opaqueredirect" else js_response.status
+    return Response(status, headers, text.encode())

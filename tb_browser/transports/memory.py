@@ -12,10 +12,11 @@ def _taken(_request: Request) -> Answer:
 
 @dataclass
 class MemoryTransport:
-    """For tests without a browser: `answer` plays the server; `sent`, `on_exit` and `guards` keep what was asked."""
+    """For tests without a browser: `answer` plays the server; the lists keep what was asked, by the way it was sent."""
 
     answer: Callable[[Request], Answer] = _taken
     sent: list[Request] = field(default_factory=list[Request])
+    blocking: list[Request] = field(default_factory=list[Request])
     on_exit: list[Request] = field(default_factory=list[Request])
     guards: list[Request] = field(default_factory=list[Request])
     can_guard: bool = True
@@ -24,6 +25,10 @@ class MemoryTransport:
 
     async def send(self, request: Request, *, timeout_ms: float) -> Answer:  # noqa: ARG002 - answers come at once
         self.sent.append(request)
+        return self.answer(request)
+
+    def send_blocking(self, request: Request, *, timeout_ms: float) -> Answer:  # noqa: ARG002 - as above
+        self.blocking.append(request)
         return self.answer(request)
 
     def send_on_exit(self, request: Request, answered: Callable[[Answer], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from tb_browser._ports import Answer, NoAnswer, Request, Response, Stop
+from tb_browser.transports.blocking import send_blocking
 
 EXIT_TIMEOUT_S = 5.0
 
@@ -43,6 +44,9 @@ class PlainTransport:
         except httpx.HTTPError as error:
             return _no_answer(error)
         return _response(response)
+
+    def send_blocking(self, request: Request, *, timeout_ms: float) -> Answer:
+        return send_blocking(request, timeout_ms=timeout_ms)
 
     def send_on_exit(self, request: Request, answered: Callable[[Answer], None]) -> None:
         # The interpreter is going down: there is no loop to come back to.

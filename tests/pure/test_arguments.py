@@ -33,6 +33,10 @@ class FromJavaScript:
         return self._value
 
 
+class JsNull:
+    """Stands for JavaScript's `null`, which is not None in Pyodide."""
+
+
 class Quiet:
     """A world in which nothing may happen."""
 
@@ -303,3 +307,13 @@ def test_both_spellings_at_once_are_refused(quiet: Quiet) -> None:
     """One argument given in both spellings is a mistake, and which one was meant cannot be known."""
     with pytest.raises(InvalidInputError, match="run_id"):
         quiet.start(**GOOD, run_id="a", runId="b")
+
+
+def test_null_from_javascript_is_none() -> None:
+    """JSON without a saved run gives `null`: a fresh run begins, as with None; also deep inside an object."""
+    null: Any = JsNull()
+    course = FromJavaScript({"subject": "Math", "grade": 3, "code": null})
+    time = FromJavaScript({"idleTimeoutMs": null, "retry": {"ambiguous": "resend"}})
+    activity = Quiet().start(id="a", name="A", course=course, time=time, runId=null, process=null)
+    assert activity.course == Course(subject="Math", grade=3)
+    assert len(activity.run_id) == 36

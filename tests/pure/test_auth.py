@@ -110,7 +110,7 @@ def test_a_second_token_that_cannot_be_had_leaves_no_doubt() -> None:
     assert answer == UNAUTHORIZED or (isinstance(answer, NoAnswer) and not answer.sent)
 
 
-@pytest.mark.parametrize("token", [None, "", "  ", b"token", 7])
+@pytest.mark.parametrize("token", [None, "", "  ", b"token", 7, "a\nb", "gehe\u00edm"])
 def test_what_is_no_token_is_not_sent(token: object) -> None:
     """`get_token` returned nothing, as an app does for somebody who is not signed in: no request carries that."""
 
@@ -147,3 +147,50 @@ def test_a_token_does_not_travel_in_the_clear() -> None:
     for local in ("https://school.example/api", "http://localhost:1/api", "http://127.0.0.1/", "http://[::1]/"):
         check_secrecy(bearer(tokens()), local)
     check_secrecy(Cookies(), "http://school.example/api")
+
+
+def test_a_token_read_from_a_file_is_trimmed() -> None:
+    """White space around a token is not part of it."""
+    assert asked(bearer(lambda: " one\n"), lambda _: OK) == (OK, ["Bearer one"])
+
+
+def test_what_no_header_carries_is_not_quoted() -> None:
+    """A broken token is refused without being shown: errors end up in logs."""
+    answer, _ = asked(bearer(lambda: "sec\nret"), lambda _: OK)
+    assert isinstance(answer, NoAnswer)
+    assert "sec" not in answer.why
+
+
+def asked_blocking(auth: Auth, answer: Callable[[Request], Answer]) -> tuple[Answer, list[str | None]]:
+    """The same as `asked`, without an event loop."""
+    transport = MemoryTransport(answer)
+    result = Courier("https://school.example/api/timeback", transport, auth).ask_blocking(REQUEST)
+    return result, [request.headers.get("authorization") for request in transport.blocking]
+
+
+def test_blocking_asks_for_tokens_too() -> None:
+    """A blocking request follows the same rules, as long as the token need not be waited for."""
+
+    async def at_once() -> str:
+        return "two"
+
+    def answer(request: Request) -> Answer:
+        return OK if "fresh" in request.headers["authorization"] else UNAUTHORIZED
+
+    assert asked_blocking(bearer(tokens("stale", "fresh")), answer) == (OK, ["Bearer stale", "Bearer fresh"])
+    assert asked_blocking(bearer(at_once), lambda _: OK) == (OK, ["Bearer two"])
+
+
+def test_blocking_does_not_wait_for_a_token() -> None:
+    """A token that takes a wait cannot be had: nothing is sent, and the answer says why; the last one known serves."""
+
+    async def slow() -> str:
+        await asyncio.sleep(0)
+        return "slow"
+
+    auth = bearer(slow)
+    answer, sent = asked_blocking(auth, lambda _: OK)
+    assert isinstance(answer, NoAnswer)
+    assert (answer.sent, sent) == (False, [])
+    asked(auth, lambda _: OK)
+    assert asked_blocking(auth, lambda _: OK) == (OK, ["Bearer slow"])

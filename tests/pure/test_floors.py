@@ -32,14 +32,24 @@ FLOORS = {
     "client": 3,
     "courier": 3,
     "delivery": 3,
+    "user": 3,
     "": 3,  # tb_browser/__init__.py: names only
     # 4, bindings: optional, each its own file, imported by nothing below
+    "javascript": 4,
     "notebook": 4,
     "pytest_plugin": 4,
     "testing": 4,
     "widget": 4,
 }
-BROWSER_FILES = {"hosts", "hosts.page", "hosts.page_locks", "hosts.page_storage", "hosts.worker", "transports.fetch"}
+BROWSER_FILES = {
+    "javascript",
+    "hosts",
+    "hosts.page",
+    "hosts.page_locks",
+    "hosts.page_storage",
+    "hosts.worker",
+    "transports.fetch",
+}
 """Where `js` and `pyodide` may appear; `hosts` itself only asks whether there is a page."""
 OUTER_WORLD = {"asyncio", "time", "random", "secrets", "uuid", "threading", "socket", "os", "httpx", "atexit"}
 """What the logic must not know: where it needs a clock, dice or a request, they come in as arguments."""

@@ -32,6 +32,8 @@ class Timeback(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses = list[int]()
+        self.elsewhere = ""
+        """Where every window is redirected to, if anywhere."""
         self.windows = list[dict[str, Any]]()
         self.seen = list[tuple[str, str, str | None, str | None]]()
 
@@ -55,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.note()
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        status = self.timeback.statuses.pop(0) if self.timeback.statuses else 204
+        status = self.timeback.statuses.pop(0) if self.timeback.statuses else 307 if self.timeback.elsewhere else 204
         if status == 204:
             self.timeback.windows.append(body)
         self.reply(status)
@@ -66,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)
+        if status == 307:
+            self.send_header("location", f"{self.timeback.elsewhere}/activity/heartbeat")
         if status != 204:
             self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -291,3 +295,46 @@ def test_a_process_that_exits_without_end_delivers_its_last_window(server: Timeb
     assert window["runId"] == "run-1"
     assert 45 <= window["elapsedMs"] < 30_000
     assert window["pausedMs"] == 0
+
+
+@pytest.mark.parametrize("statuses", [[], [503]])
+def test_a_script_without_a_loop_ends_blocking(server: Timeback, statuses: list[int]) -> None:
+    """Plain `with` needs no event loop: what could be delivered is when it is over, and a fault raises nothing."""
+    server.statuses = [*statuses]
+    timeback = create_client(base_url=server.base_url, auth=bearer(lambda: "token"), user_key="student")
+    with timeback.activity.start(**LESSON) as activity:
+        time.sleep(0.01)
+    receipt = activity.end_sync()
+    assert (receipt.delivered, receipt.waiting) == (not statuses, len(statuses))
+    assert len(server.windows) == receipt.delivered
+    assert [seen[2] for seen in server.seen] == ["Bearer token"]
+
+
+def test_a_blocking_end_meets_nobody() -> None:
+    """Nobody listens: the window waits, and it is sure that it has not arrived."""
+    with Timeback() as closed:
+        base_url = closed.base_url
+    activity = create_client(base_url=base_url, user_key="student").activity.start(**LESSON)
+    time.sleep(0.005)
+    assert activity.end_sync().waiting == 1
+
+
+def test_a_token_follows_no_redirection(server: Timeback) -> None:
+    """A server that sends us elsewhere does not get the token carried there; the window is kept."""
+
+    async def end(timeback: tb_browser.Timeback, activity: Activity) -> Receipt:
+        async with timeback:
+            return await activity.end()
+
+    with Timeback() as other:
+        server.elsewhere = other.base_url
+        for blocking in (True, False):
+            timeback = create_client(base_url=server.base_url, auth=bearer(lambda: "token"), user_key="student")
+            activity = timeback.activity.start(**LESSON)
+            time.sleep(0.005)
+            receipt = activity.end_sync() if blocking else asyncio.run(end(timeback, activity))
+            assert receipt.waiting == 1
+        other.timeout = 0
+        other.handle_request()  # whoever had come would be answered now
+    assert other.seen == []
+    assert len(server.seen) == 2
