@@ -11,7 +11,7 @@ from hatchling.build import build_wheel as hatchling_build_wheel
 from dev.console import ROOT
 from static.pyodide_lock import add_to_lock
 
-PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE")
+PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "tb_browser_pytest.py")
 
 
 def sources() -> Iterator[Path]:

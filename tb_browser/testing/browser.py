@@ -1,4 +1,4 @@
-"""A browser whose tabs really are hidden, frozen, closed, crashed and killed.
+"""A browser whose tabs really are hidden, frozen, left, cut off, closed, crashed and killed.
 
 A browser that Playwright launches pretends that every page is focused and visible. This one is started by ourselves,
 and Playwright only connects to it, so the page's life is Chromium's own: real `visibilitychange`, real throttling and a
@@ -125,7 +125,7 @@ class RealTab:
     """
 
     def __init__(self, browser: RealBrowser, page: Page) -> None:
-        self._browser = browser
+        self.browser = browser
         self.page = page
 
     @property
@@ -135,13 +135,13 @@ class RealTab:
 
     def hide(self) -> None:
         """Bring another tab to the front."""
-        self._browser.cover()
-        self._browser.until(lambda: self.visibility == "hidden", "the tab is hidden")
+        self.browser.cover()
+        self.browser.until(lambda: self.visibility == "hidden", "the tab is hidden")
 
     def show(self) -> None:
         """Bring this tab to the front."""
         self.page.bring_to_front()
-        self._browser.until(lambda: self.visibility == "visible", "the tab is visible")
+        self.browser.until(lambda: self.visibility == "visible", "the tab is visible")
 
     def freeze(self) -> None:
         """Hide the tab and freeze it, as Chromium does to save energy: its timers and tasks stand still."""
@@ -151,6 +151,28 @@ class RealTab:
     def thaw(self) -> None:
         """Let a frozen tab run on; it stays hidden."""
         self._change_lifecycle("active", "resumed")
+
+    def go_away(self, url: str = "about:blank") -> None:
+        """Navigate to another page; the browser may keep this one alive in its back/forward cache."""
+        self.page.evaluate("globalThis.__tbAway = true")
+        self.page.goto(url)
+
+    def come_back(self) -> None:
+        """Go back to the page that `go_away()` left, alive as it was.
+
+        Raises RuntimeError if the browser did not keep it alive and has loaded it anew.
+        """
+        self.page.go_back(wait_until="commit")
+        if not self.page.evaluate("globalThis.__tbAway === true"):
+            raise RuntimeError("the browser did not keep the page alive: it was loaded anew")
+
+    def go_offline(self) -> None:
+        """Cut the network: requests fail, and the page is told that it is offline. Open connections end."""
+        self._set_offline(True)
+
+    def go_online(self) -> None:
+        """Give the network back."""
+        self._set_offline(False)
 
     def close(self) -> None:
         """Close the tab as a person does: `pagehide`, `visibilitychange`, gone."""
@@ -169,15 +191,19 @@ class RealTab:
         # renderer without leaving the page, so that no event of leaving it fires either.
         with suppress(PlaywrightError):
             self.page.goto("chrome://crash")
-        self._browser.until(lambda: crashed, "the tab has crashed")
+        self.browser.until(lambda: crashed, "the tab has crashed")
 
     def _change_lifecycle(self, state: Literal["frozen", "active"], event: str) -> None:
         self.page.evaluate(WATCH_LIFECYCLE)
         before = self._seen(event)
         session = self.page.context.new_cdp_session(self.page)
         _send(session, "Page.setWebLifecycleState", state=state)
-        self._browser.until(lambda: self._seen(event) > before, f"the tab is {event}")
+        self.browser.until(lambda: self._seen(event) > before, f"the tab is {event}")
         session.detach()
+
+    def _set_offline(self, offline: bool) -> None:
+        self.page.context.set_offline(offline)
+        self.browser.until(lambda: self.page.evaluate("navigator.onLine") is not offline, "the network has changed")
 
     def _seen(self, event: str) -> int:
         return int(self.page.evaluate("event => globalThis.__tbLifecycle[event]", event))
