@@ -1,15 +1,18 @@
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Playwright
+from playwright.sync_api import BrowserContext
 
 from static.assemble import assemble
 from tb_browser.testing.browser import CHROMIUM_FLAGS, RealBrowser, find_chromium
+<<<<<<< HEAD
 from tests.browser.console_guard import Console
 from tests.browser.faulty import FaultySite, running_faulty_site
+=======
+from tb_browser.testing.console import Console
+>>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
 from tests.browser.site import Site, running_site
 from tests.browser.static_server import StaticServer
 from tests.browser.truth import complain_of_tracebacks
@@ -36,12 +39,22 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": find_chromium(), "args": list(CHROMIUM_FLAGS)}
 
 
+@pytest.fixture(scope="session")
+def tb_browser_static(assets: Path) -> Path:
+    """What the harness serves is what was just assembled."""
+    return assets
+
+
 @pytest.fixture
-def console() -> Iterator[Console]:
-    """The console of every page of the test; complaints that were not expected fail it."""
-    console = Console()
-    yield console
-    assert console.unexpected() == []
+def console(page_console: Console) -> Console:
+    """The harness's console guard, by its short name."""
+    return page_console
+
+
+@pytest.fixture
+def open_browser(open_real_browser: OpenBrowser) -> OpenBrowser:
+    """The harness's way to open a browser, by its short name."""
+    return open_real_browser
 
 
 @pytest.fixture
@@ -49,25 +62,6 @@ def context(context: BrowserContext, console: Console) -> BrowserContext:
     """pytest-playwright's context, its console guarded."""
     console.watch(context)
     return context
-
-
-@pytest.fixture
-def open_browser(playwright: Playwright, console: Console) -> Iterator[OpenBrowser]:
-    """Open a RealBrowser, its console guarded; takes RealBrowser's arguments, and may be called again after a kill."""
-    with ExitStack() as opened:
-
-        def open_browser(*, user_data_dir: Path | None = None, arguments: Sequence[str] = ()) -> RealBrowser:
-            browser = RealBrowser(playwright, user_data_dir=user_data_dir, arguments=arguments)
-            console.watch(browser.context)
-            return opened.enter_context(browser)
-
-        yield open_browser
-
-
-@pytest.fixture
-def real_browser(open_browser: OpenBrowser) -> RealBrowser:
-    """A browser of this test's own whose tabs can really be hidden, frozen, crashed and killed."""
-    return open_browser()
 
 
 @pytest.fixture

@@ -10,9 +10,14 @@ import pytest
 from playwright.sync_api import Playwright
 
 from tb_browser.testing.browser import RealBrowser
+from tb_browser.testing.console import Console
 from tests.browser import faulty
+<<<<<<< HEAD
 from tests.browser.console_guard import Console
 from tests.browser.faulty import Fault, FaultySite
+=======
+from tests.browser.faulty import Fault, FaultySite, faulty_site
+>>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
 from tests.browser.truth import (
     CACHE_MS,
     FAST,
@@ -75,9 +80,16 @@ def lesson(booted: tuple[Lesson, Console], site: FaultySite) -> Iterator[Lesson]
 
 
 @pytest.fixture
+<<<<<<< HEAD
 def browser(troubled_browser: RealBrowser) -> RealBrowser:
     """A browser of this test's own."""
     return troubled_browser
+=======
+def browser(open_browser: OpenBrowser, console: Console) -> RealBrowser:
+    """A browser of this test's own; a request that fails is no complaint."""
+    console.expect("Failed to load resource")
+    return open_browser()
+>>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
 
 
 def through(lesson: Lesson, outage: AbstractContextManager[object], *, lasting_ms: float = 900) -> Span:

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from demo.platform_events import PlatformEvent
 from dev.console import ROOT
 from tb_browser.testing.browser import RealBrowser
-from tests.browser.console_guard import Console
+from tb_browser.testing.console import Console
 from tests.browser.site import Site, running_site
 from tests.browser.static_server import StaticServer
 

@@ -10,6 +10,7 @@ import pytest
 from tb_browser.testing import TimebackServer
 from tb_browser.testing.browser import RealBrowser, RealTab
 from tb_browser.testing.clock import PageClock
+from tb_browser.testing.console import Console
 
 OpenBrowser = Callable[..., RealBrowser]
 
@@ -79,8 +80,11 @@ def test_go_away_and_come_back(tab: RealTab, timeback_server: TimebackServer, wh
     assert seen(tab)[-1] == "pageshow true"
 
 
-def test_a_page_that_was_not_kept_alive_is_told_of(tab: RealTab, timeback_server: TimebackServer) -> None:
+def test_a_page_that_was_not_kept_alive_is_told_of(
+    tab: RealTab, timeback_server: TimebackServer, page_console: Console
+) -> None:
     """A page that cannot be kept, as one with an unload handler, makes come_back() fail loudly."""
+    page_console.expect("WebSocket connection")
     tab.page.evaluate("() => { navigator.locks.request('held', () => new Promise(() => {})); }")
     tab.page.evaluate("() => { globalThis.socket = new WebSocket(location.origin.replace('http', 'ws')); }")
     tab.page.evaluate("addEventListener('unload', () => {})")
@@ -89,9 +93,9 @@ def test_a_page_that_was_not_kept_alive_is_told_of(tab: RealTab, timeback_server
         tab.come_back()
 
 
-def test_cut_the_network(tab: RealTab, timeback_server: TimebackServer) -> None:
+def test_cut_the_network(tab: RealTab, timeback_server: TimebackServer, page_console: Console) -> None:
     """Requests fail before they reach the server, the page is told, and afterwards they arrive again."""
-    tab.page.context.set_default_timeout(5_000)
+    page_console.expect("ERR_INTERNET_DISCONNECTED")
     tab.go_offline()
     assert tab.page.evaluate(FETCH) == "TypeError"
     assert tab.page.evaluate("fetch('/api/timeback/user/verify').catch(error => error.name)") == "TypeError"

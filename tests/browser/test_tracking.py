@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Playwright
 
 from tb_browser.testing.browser import CHROMIUM_FLAGS, RealBrowser, find_chromium
-from tests.browser.console_guard import Console
+from tb_browser.testing.console import Console
 from tests.browser.site import PythonPage, Site
 
 FAST = {"heartbeatMs": 1_000}

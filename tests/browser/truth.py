@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from playwright.sync_api import BrowserContext, CDPSession, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, CDPSession, Page
 
 from demo.platform_events import PlatformEvent
 from tb_browser.testing.browser import RealBrowser
-from tests.browser.console_guard import Console
+from tb_browser.testing.console import Console
 from tests.browser.faulty import FaultySite
 from tests.browser.site import PythonPage
 
@@ -233,18 +233,7 @@ def watched(context: BrowserContext, console: Console) -> BrowserContext:
     """Guard a context's console; a failed request is the browser's to tell, and no fault of the page."""
     console.expect("Failed to load resource")
     console.watch(context)
-    complain_of_tracebacks(context, console.complaints)
     return context
-
-
-def complain_of_tracebacks(context: BrowserContext, complaints: list[str]) -> None:
-    """Note what Python writes about exceptions that nobody caught: Pyodide gives it out as a mere warning."""
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type != "error" and ("never retrieved" in message.text or "Traceback" in message.text):
-            complaints.append(message.text)
-
-    context.on("console", note)
 
 
 def kill_renderer(browser: RealBrowser) -> None:
