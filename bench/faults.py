@@ -20,9 +20,21 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 
 from static.assemble import assemble
 from tb_browser.errors import LossReason
+from tb_browser.testing import (
+    CUT_OFF,
+    GARBAGE,
+    HANG,
+    HTML,
+    NO_HTTP,
+    RESET_AFTER,
+    RESET_BEFORE,
+    Fault,
+    slow,
+    status,
+    too_many,
+)
 from tb_browser.testing.browser import RealBrowser, RealTab
-from tests.browser import faulty
-from tests.browser.faulty import Fault, FaultySite, running_faulty_site
+from tests.browser.site import Site, running_site
 from tests.browser.truth import FAST, Lesson, Span
 
 LEARN_MS = 1_200
@@ -31,19 +43,19 @@ RESEND_MS = 2_000
 COLUMNS = ("fault", "sessions", "windows closed", "delivered", "duplicated", "lost", "worst loss ms", "worst excess ms")
 
 SERVER_FAULTS: tuple[Fault, ...] = (
-    faulty.SLOW,
-    faulty.HANG,
-    faulty.RESET_BEFORE,
-    faulty.RESET_AFTER,
-    faulty.HTML,
-    faulty.JUNK,
-    faulty.NO_HTTP,
-    faulty.CUT_OFF,
-    faulty.STATUS_404_ROUTE,
-    faulty.STATUS_404_USER,
-    faulty.STATUS_429,
-    faulty.STATUS_500,
-    faulty.STATUS_503,
+    slow(),
+    HANG,
+    RESET_BEFORE,
+    RESET_AFTER,
+    HTML,
+    GARBAGE,
+    NO_HTTP,
+    CUT_OFF,
+    status(404),
+    status(404, "USER_RESOLUTION_FAILED"),
+    too_many(),
+    status(500, "INTERNAL_ERROR"),
+    status(503, "UNAVAILABLE"),
 )
 
 
@@ -85,7 +97,7 @@ class Tally:
         return f"| {' | '.join(map(str, values))} |"
 
 
-def leaving(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[Tally]:
+def leaving(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """A page is closed, navigated, reloaded, or left by the history's back."""
     elsewhere = f"{site.url}/elsewhere"
     ways: Mapping[str, Callable[[Page], object]] = {
@@ -113,7 +125,7 @@ def leaving(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[T
         yield tally
 
 
-def visit_again(browser: RealBrowser, tally: Tally, site: FaultySite) -> None:
+def visit_again(browser: RealBrowser, tally: Tally, site: Site) -> None:
     """Let a later visit of the same student deliver what was left."""
     lesson = Lesson(browser.context.new_page(), site).open()
     lesson.begin(FAST)
@@ -122,7 +134,7 @@ def visit_again(browser: RealBrowser, tally: Tally, site: FaultySite) -> None:
     tally.note_losses(lesson)
 
 
-def crashes(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[Tally]:
+def crashes(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """The tab's renderer dies; the browser lives on."""
     tally = Tally("tab crashed")
     with RealBrowser(playwright) as browser:
@@ -141,7 +153,7 @@ def crashes(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[T
     yield tally
 
 
-def kills(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[Tally]:
+def kills(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """SIGKILL for the whole browser; the next session, on the same profile, is the next visit."""
     tally = Tally("browser killed (SIGKILL)")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -163,12 +175,12 @@ def kills(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[Tal
     yield tally
 
 
-def server(playwright: Playwright, site: FaultySite, repeat: int) -> Iterator[Tally]:
+def server(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """The server fails in the middle of a session, which goes on and ends in good order."""
     outages: dict[str, Callable[[], AbstractContextManager[object]]] = {
-        f"server: {fault.name}": lambda fault=fault: site.faulty(fault) for fault in SERVER_FAULTS
+        f"server: {fault.name}": lambda fault=fault: site.server.faulty(fault) for fault in SERVER_FAULTS
     }
-    outages |= {"server down (refused)": site.down, "server restarted": site.stopped_server}
+    outages |= {"server down (refused)": site.server.down, "server restarted": site.stopped_server}
     with RealBrowser(playwright) as browser:
         lesson = Lesson(browser.context.new_page(), site).open()
         for name, outage in outages.items():
@@ -202,7 +214,7 @@ def main() -> None:
     assemble()
     say(f"| {' | '.join(COLUMNS)} |")
     say(f"|{' --- |' * len(COLUMNS)}")
-    with running_faulty_site() as site, sync_playwright() as playwright:
+    with running_site() as site, sync_playwright() as playwright:
         for name, part in parts.items():
             if arguments.only in (None, name):
                 for tally in part(arguments.repeat):

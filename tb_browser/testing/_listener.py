@@ -11,7 +11,7 @@ from typing import Any, override
 
 from tb_browser.testing.wire import Reply
 
-NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
+NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 WITHOUT_BODY = (204, 304)
 
 
@@ -29,7 +29,7 @@ class Asked:
         """Answer in order; returns the status."""
         handler = self._handler
         handler.send_response(reply.status)
-        for name, value in reply.headers.items():
+        for name, value in reply.headers.items() if isinstance(reply.headers, Mapping) else reply.headers:
             handler.send_header(name, value)
         if reply.status not in WITHOUT_BODY:
             handler.send_header("content-length", str(len(reply.body)))

@@ -49,7 +49,10 @@ def status(code: int, error: str = "", **headers: str) -> Fault:
     """
     body = {"error": {"code": error, "message": f"played {code}"}} if error else {"detail": f"played {code}"}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Fault(str(code), reply=Reply(code, json.dumps(body).encode(), {"content-type": "application/json", **named}))
+    return Fault(
+        f"{code} {error}".rstrip(),
+        reply=Reply(code, json.dumps(body).encode(), {"content-type": "application/json", **named}),
+    )
 
 
 def too_many(retry_after: str = "1") -> Fault:

@@ -19,9 +19,11 @@ from tb_browser.testing.clock import PageClock
 from tb_browser.testing.console import Console
 from tb_browser.testing.server import TimebackServer
 
-__all__ = ["PythonPage", "PythonPages", "check_static"]
+__all__ = ["PYTHON_RUNS", "PythonPage", "PythonPages", "check_static", "pyodide_page", "run_python"]
 
 NEEDED = ("pyodide/pyodide.mjs", "pyodide/pyodide-lock.json", "pyscript/core.js", "wheels/tb_browser-*.whl")
+PYTHON_RUNS = "globalThis.tbPythonRuns"
+"""True in the page's JavaScript once Python runs there."""
 START_TIMEOUT_S = 60
 DELIVERY_FAILS = r"^Failed to load resource.*/api/timeback/"
 PACKAGES = ("tb-browser",)
@@ -121,7 +123,7 @@ class PythonPage(RealTab):
 
         Works on pages made from a snippet; a page of your own needs its interpreter in `globalThis.pyodide`.
         """
-        return self.page.evaluate(RUN, textwrap.dedent(code))
+        return run_python(self.page, code)
 
     def wait(self, ms: float) -> None:
         """Let real time pass."""
@@ -132,8 +134,13 @@ class PythonPage(RealTab):
         self.browser.until(self._all_answered, "every request is answered")
 
     def _all_answered(self) -> bool:
-        self.page.evaluate(NEXT_TASK)
-        return all(exchange.ended_s is not None for exchange in self.server.requests)
+        def answered() -> bool:
+            return all(exchange.ended_s is not None for exchange in self.server.requests)
+
+        if not answered():
+            return False
+        self.page.evaluate(NEXT_TASK)  # the page deals with the answer, and may ask again
+        return answered()
 
 
 class PythonPages:
@@ -152,7 +159,7 @@ class PythonPages:
         server.folder("/static", check_static(static))
         console.expect(DELIVERY_FAILS)
 
-    def html(self, page: str, *, until: str = "globalThis.tbPythonRuns", driven_clock: bool = False) -> PythonPage:
+    def html(self, page: str, *, until: str = PYTHON_RUNS, driven_clock: bool = False) -> PythonPage:
         """Open a page of your own; Python runs as soon as the JavaScript expression `until` is true.
 
         Left out, that is when PyScript is about to run the page's code.
@@ -160,7 +167,7 @@ class PythonPages:
         self._made += 1
         return self.url(self._server.page(f"/page-{self._made}", page), until=until, driven_clock=driven_clock)
 
-    def url(self, url: str, *, until: str = "globalThis.tbPythonRuns", driven_clock: bool = False) -> PythonPage:
+    def url(self, url: str, *, until: str = PYTHON_RUNS, driven_clock: bool = False) -> PythonPage:
         """Open an address, such as of a page that `timeback_server.folder()` serves or an upstream has."""
         browser = self._browser()
         tab = PythonPage(browser, browser.context.new_page(), self._server)
@@ -180,8 +187,7 @@ class PythonPages:
         self, code: str = "", *, body: str = "", packages: Iterable[str] = PACKAGES, driven_clock: bool = False
     ) -> PythonPage:
         """Open a page that runs this code with Pyodide, beside this HTML; await is allowed at the top level."""
-        source = PYODIDE % (HEAD, body, _literal(list(packages)), _literal(textwrap.dedent(code)))
-        return self.html(source, driven_clock=driven_clock)
+        return self.html(pyodide_page(code, body=body, packages=packages), driven_clock=driven_clock)
 
     def pyscript(
         self, code: str = "", *, body: str = "", packages: Iterable[str] = PACKAGES, driven_clock: bool = False
@@ -195,6 +201,19 @@ class PythonPages:
         """Open a page whose worker runs this code with Pyodide, as notebook kernels do; `run()` runs there too."""
         in_template = _literal(list(packages)).replace("`", "\\`")
         return self.html(WORKER % (HEAD, body, in_template, _literal(textwrap.dedent(code))))
+
+
+def pyodide_page(code: str = "", *, body: str = "", packages: Iterable[str] = PACKAGES) -> str:
+    """The HTML of a page that runs this code with the Pyodide under /static/, beside the HTML of `body`."""
+    return PYODIDE % (HEAD, body, _literal(list(packages)), _literal(textwrap.dedent(code)))
+
+
+def run_python(page: Page, code: str) -> Any:
+    """Run Python in any page that has its interpreter in `globalThis.pyodide`; returns the last value.
+
+    Await is allowed at the top level, and a dict comes back as one. In a page of `PythonPages.worker()` it runs there.
+    """
+    return page.evaluate(RUN, textwrap.dedent(code))
 
 
 def _literal(value: object) -> str:

@@ -61,6 +61,7 @@ class Exchange:
     body: bytes
     began_s: float
     ended_s: float | None = None
+    """When its answer began to leave; None while it waits."""
     answer: int | str = "under way"
     """The status that the page got, or what it got instead, as "reset"."""
     forwarded: bool = False
@@ -261,17 +262,22 @@ class TimebackServer:
             self._requests.append(began)
             self._changed.notify_all()
         spell = self._befalls(asked.path)
-        outcome: int | str = "gone"
-        try:
-            outcome = self._play(asked, spell) if spell else asked.answer(self._take(asked))
-        finally:
-            with self._changed:
-                if number < len(self._requests) and self._requests[number] is began:  # else it was forgotten meanwhile
-                    forwarded = spell is None or spell.fault.forwards
-                    self._requests[number] = replace(
-                        began, ended_s=time.monotonic(), answer=outcome, forwarded=forwarded
-                    )
-                    self._changed.notify_all()
+        fault = spell.fault if spell else NO_FAULT
+        reply = self._take(asked) if fault.forwards else Reply(502)
+        if spell and fault.hangs:
+            spell.over.wait()
+        elif fault.delay_s:
+            time.sleep(fault.delay_s)
+        if fault.hangs or fault.resets:
+            self._end(number, began, "reset", forwarded=fault.forwards)
+            asked.reset()
+        elif fault.raw is not None:
+            self._end(number, began, "raw", forwarded=fault.forwards)
+            asked.answer_raw(fault.raw)
+        else:
+            reply = fault.reply or reply
+            self._end(number, began, reply.status, forwarded=fault.forwards)
+            asked.answer(reply)
 
     def _befalls(self, path: str) -> "_Spell | None":
         with self._changed:
@@ -281,20 +287,12 @@ class TimebackServer:
                     return spell
         return None
 
-    def _play(self, asked: Asked, spell: "_Spell") -> int | str:
-        fault = spell.fault
-        reply = self._take(asked) if fault.forwards else Reply(502)
-        if fault.hangs:
-            spell.over.wait()
-        elif fault.delay_s:
-            time.sleep(fault.delay_s)
-        if fault.hangs or fault.resets:
-            asked.reset()
-            return "reset"
-        if fault.raw is not None:
-            asked.answer_raw(fault.raw)
-            return "raw"
-        return asked.answer(fault.reply or reply)
+    def _end(self, number: int, began: Exchange, answer: int | str, *, forwarded: bool) -> None:
+        """Note an answer before it leaves: a browser that is cut off asks again at once."""
+        with self._changed:
+            if number < len(self._requests) and self._requests[number] is began:  # else it was forgotten meanwhile
+                self._requests[number] = replace(began, ended_s=time.monotonic(), answer=answer, forwarded=forwarded)
+                self._changed.notify_all()
 
     def _take(self, asked: Asked) -> Reply:
         """Let the server answer, and record what it took."""
@@ -336,6 +334,9 @@ class TimebackServer:
         if self._upstream is not None:
             return _ask(self._upstream, asked)
         return Reply(404, b"Not Found", {"content-type": "text/plain"})
+
+
+NO_FAULT = Fault("none", forwards=True)
 
 
 class _Spell:
@@ -386,7 +387,7 @@ def _ask(netloc: str, asked: Asked) -> Reply:
     try:
         connection.request(asked.method, asked.path, asked.body, headers)
         response = connection.getresponse()
-        kept = {name: value for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON}
+        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON]
         return Reply(response.status, response.read(), kept)
     except (OSError, HTTPException):
         return Reply(502)

@@ -58,7 +58,8 @@ class Reply:
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()
+    """As pairs if a name comes more than once, as `set-cookie` may."""
 
 
 type Json = dict[str, Any]

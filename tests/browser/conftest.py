@@ -7,15 +7,9 @@ from playwright.sync_api import BrowserContext
 
 from static.assemble import assemble
 from tb_browser.testing.browser import CHROMIUM_FLAGS, RealBrowser, find_chromium
-<<<<<<< HEAD
-from tests.browser.console_guard import Console
-from tests.browser.faulty import FaultySite, running_faulty_site
-=======
 from tb_browser.testing.console import Console
->>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
 from tests.browser.site import Site, running_site
 from tests.browser.static_server import StaticServer
-from tests.browser.truth import complain_of_tracebacks
 
 OpenBrowser = Callable[..., RealBrowser]
 
@@ -73,36 +67,20 @@ def static_server(assets: Path, tmp_path: Path) -> Iterator[StaticServer]:
 
 @pytest.fixture(scope="session")
 def whole_site(assets: Path) -> Iterator[Site]:  # noqa: ARG001 - the pages load what is assembled
-    """The demo on the official server package, served for all tests."""
+    """The demo on the official server package, behind the harness's recorder, served for all tests."""
     with running_site() as site:
         yield site
 
 
 @pytest.fixture
 def site(whole_site: Site) -> Site:
-    """The served demo, with a platform behind it that has received nothing yet."""
-    whole_site.platform.reset()
+    """The served demo, as new."""
+    whole_site.forget()
     return whole_site
-
-
-@pytest.fixture(scope="session")
-def whole_faulty_site(assets: Path) -> Iterator[FaultySite]:  # noqa: ARG001 - the pages load what is assembled
-    """The official server behind the faulty proxy, served for all tests."""
-    with running_faulty_site() as site:
-        yield site
-
-
-@pytest.fixture
-def faulty_site(whole_faulty_site: FaultySite) -> FaultySite:
-    """The faulty site, as new."""
-    whole_faulty_site.forget()
-    return whole_faulty_site
 
 
 @pytest.fixture
 def troubled_browser(open_browser: OpenBrowser, console: Console) -> RealBrowser:
     """A browser for pages whose requests fail, which is no complaint; Python's tracebacks are."""
     console.expect("Failed to load resource")
-    browser = open_browser()
-    complain_of_tracebacks(browser.context, console.complaints)
-    return browser
+    return open_browser()

@@ -1,34 +1,26 @@
-"""The site under test: the demo's app on the official server package, and a bare page with Python in it."""
+"""The site under test: the demo's app on the official server, a bare page with Python, and the harness in front."""
 
 import json
-import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import Response
 
 from demo.platform import PlatformStandIn
+from demo.platform_directory import STUDENT, User
 from demo.platform_events import PlatformEvent
 from demo.server import create_app
 from demo.serving import serve
+from tb_browser.testing import Exchange, TimebackServer
+from tb_browser.testing.pages import PYTHON_RUNS, pyodide_page, run_python
 
-PYTHON_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Python</title><link rel="icon" href="data:,"></head>
-<body>
-<script type="module">
-  import { loadPyodide } from "/static/pyodide/pyodide.mjs";
-  const pyodide = await loadPyodide();
-  await pyodide.loadPackage("tb-browser", { messageCallback() {} });
-  globalThis.pyodide = pyodide;
-  document.body.dataset.ready = "yes";
-</script>
-</body></html>
-"""
-
+OTHER_STUDENT = User("student-2", "olga.other@example.com", "Olga", "Other")
+ELSEWHERE = '<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,">'
 READY_TIMEOUT_S = 60
 
 START = """
@@ -43,12 +35,45 @@ activity.run_id
 """
 
 
-@dataclass
 class Site:
-    """A running site: its address, and what the platform behind the official server received."""
+    """A running site; `server` records what its pages send and fails on request, `platform` is behind the official one.
 
-    url: str
-    platform: PlatformStandIn = field(default_factory=PlatformStandIn)
+    Beside the demo it has `/python`, a bare page with Python in it, and `/elsewhere`. Made by `running_site()`.
+    """
+
+    def __init__(self) -> None:
+        self.platform = PlatformStandIn([STUDENT, OTHER_STUDENT])
+        self.email: str | None = STUDENT.email
+        """Who is signed in; None for nobody."""
+        self.truth = dict[str, dict[str, Any]]()
+        """What the observers on the pages reported, by run."""
+        self._official = ExitStack()
+        self._upstream = self._official.enter_context(serve(self._app()))
+        self.server = TimebackServer(upstream=self._upstream)
+        self.server.page("/python", pyodide_page())
+        self.server.page("/elsewhere", ELSEWHERE)
+        self.url = self.server.url
+
+    def close(self) -> None:
+        """Stop both servers."""
+        self.server.close()
+        self._official.close()
+
+    @contextmanager
+    def stopped_server(self) -> Iterator[None]:
+        """Stop the official server (502 for whoever asks) and start it anew: what it remembered is gone."""
+        self._official.close()
+        try:
+            yield
+        finally:
+            self._official.enter_context(serve(self._app(), port=urlsplit(self._upstream).port or 0))
+
+    def forget(self) -> None:
+        """Be as at first: nothing received, nothing recorded, the first student signed in."""
+        self.platform.reset()
+        self.server.reset()
+        self.email = STUDENT.email
+        self.truth.clear()
 
     def times(self, run_id: str) -> list[PlatformEvent]:
         """The time-spent events of a run, in order of arrival."""
@@ -67,19 +92,30 @@ class Site:
         self.platform.wait_for(lambda _events: len(self.times(run_id)) >= count, timeout_s)
         return self.times(run_id)
 
+    def heartbeats(self, run_id: str) -> list[Exchange]:
+        """Every heartbeat of a run that a page has sent, in order, whatever became of it."""
+        return [each for each in self.server.requests if each.key is not None and each.content["runId"] == run_id]
+
+    def _app(self) -> Any:
+        app = create_app(database=":memory:", platform=self.platform, get_email=lambda _request: self.email)
+
+        async def note_truth(request: Request) -> Response:
+            said = await request.json()
+            self.truth[said["run"]] = said
+            return Response(status_code=204)
+
+        app.add_route("/truth", note_truth, methods=["POST"])
+        return app
+
 
 @contextmanager
 def running_site() -> Iterator[Site]:
-    """Serve the demo and the bare Python page on a free port."""
-    platform = PlatformStandIn()
-    app = create_app(database=":memory:", platform=platform)
-
-    async def python_page(_request: object) -> HTMLResponse:
-        return HTMLResponse(PYTHON_PAGE)
-
-    app.add_route("/python", python_page)
-    with serve(app) as url:
-        yield Site(url, platform)
+    """Serve the site on a free port."""
+    site = Site()
+    try:
+        yield site
+    finally:
+        site.close()
 
 
 class PythonPage:
@@ -98,20 +134,14 @@ class PythonPage:
     def wait_ready(self) -> None:
         """Wait until Python runs; works in hidden tabs too, where no frame is ever drawn."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not self.page.evaluate("document.body?.dataset.ready === 'yes'"):
+        while not self.page.evaluate(f"Boolean({PYTHON_RUNS})"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Python did not run within {READY_TIMEOUT_S} s")
             self.page.wait_for_timeout(50)
 
     def run(self, code: str) -> Any:
         """Run Python code in the page; await is allowed at its top level."""
-        return self.page.evaluate(
-            """async (code) => {
-                const value = await pyodide.runPythonAsync(code);
-                return value?.toJs ? value.toJs({ dict_converter: Object.fromEntries }) : value;
-            }""",
-            textwrap.dedent(code),
-        )
+        return run_python(self.page, code)
 
     def start(self, **options: object) -> str:
         """Start the lesson's activity and return its run_id; `activity` and `timeback` are globals in the page."""

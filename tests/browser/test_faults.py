@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright
 
+from tb_browser.testing import (
+    CUT_OFF,
+    GARBAGE,
+    HANG,
+    HTML,
+    NO_HTTP,
+    RESET_AFTER,
+    RESET_BEFORE,
+    Fault,
+    slow,
+    status,
+    too_many,
+)
 from tb_browser.testing.browser import RealBrowser
 from tb_browser.testing.console import Console
-from tests.browser import faulty
-<<<<<<< HEAD
-from tests.browser.console_guard import Console
-from tests.browser.faulty import Fault, FaultySite
-=======
-from tests.browser.faulty import Fault, FaultySite, faulty_site
->>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
+from tests.browser.site import Site
 from tests.browser.truth import (
     CACHE_MS,
     FAST,
@@ -39,38 +46,32 @@ LATE_MS = 150
 """How late timers may be on a machine that does other things too, and how long a crash may take to happen."""
 
 FOR_A_WHILE = [
-    faulty.SLOW,
-    faulty.HANG,
-    faulty.RESET_BEFORE,
-    faulty.RESET_AFTER,
-    faulty.HTML,
-    faulty.JUNK,
-    faulty.NO_HTTP,
-    faulty.CUT_OFF,
-    faulty.STATUS_404_ROUTE,
-    faulty.STATUS_429,
-    faulty.STATUS_500,
-    faulty.STATUS_503,
+    slow(),
+    HANG,
+    RESET_BEFORE,
+    RESET_AFTER,
+    HTML,
+    GARBAGE,
+    NO_HTTP,
+    CUT_OFF,
+    status(404),
+    too_many(),
+    status(500, "INTERNAL_ERROR"),
+    status(503, "UNAVAILABLE"),
 ]
 
 
-@pytest.fixture
-def site(faulty_site: FaultySite) -> FaultySite:
-    """The official server behind the faulty proxy."""
-    return faulty_site
-
-
 @pytest.fixture(scope="module")
-def booted(playwright: Playwright, whole_faulty_site: FaultySite) -> Iterator[tuple[Lesson, Console]]:
+def booted(playwright: Playwright, whole_site: Site) -> Iterator[tuple[Lesson, Console]]:
     """One page with Python for all faults that leave the page alone."""
     with RealBrowser(playwright) as browser:
         console = Console()
         context = watched(browser.context, console)
-        yield Lesson(context.new_page(), whole_faulty_site).open(), console
+        yield Lesson(context.new_page(), whole_site).open(), console
 
 
 @pytest.fixture
-def lesson(booted: tuple[Lesson, Console], site: FaultySite) -> Iterator[Lesson]:
+def lesson(booted: tuple[Lesson, Console], site: Site) -> Iterator[Lesson]:
     """The shared page; each test starts its own run in it, and leaves nothing waiting."""
     lesson, console = booted
     assert lesson.site is site
@@ -80,16 +81,9 @@ def lesson(booted: tuple[Lesson, Console], site: FaultySite) -> Iterator[Lesson]
 
 
 @pytest.fixture
-<<<<<<< HEAD
 def browser(troubled_browser: RealBrowser) -> RealBrowser:
     """A browser of this test's own."""
     return troubled_browser
-=======
-def browser(open_browser: OpenBrowser, console: Console) -> RealBrowser:
-    """A browser of this test's own; a request that fails is no complaint."""
-    console.expect("Failed to load resource")
-    return open_browser()
->>>>>>> 40bea0f (Document the harness with three examples that are run, and move the browser tests' fixtures onto it)
 
 
 def through(lesson: Lesson, outage: AbstractContextManager[object], *, lasting_ms: float = 900) -> Span:
@@ -108,11 +102,11 @@ class TestServer:
     @pytest.mark.parametrize("fault", FOR_A_WHILE, ids=lambda fault: fault.name.replace(" ", "-"))
     def test_a_fault_for_a_while_loses_and_doubles_nothing(self, fault: Fault, lesson: Lesson) -> None:
         """All time arrives, once; no window is ever in flight twice; `on_error` hears of it at most once a kind."""
-        truth = through(lesson, lesson.site.faulty(fault))
+        truth = through(lesson, lesson.site.server.faulty(fault))
         stats = lesson.settle()
         assert flaws(lesson.account(), truth) == []
         assert lesson.account().gap_ms == 0
-        assert lesson.site.together(lesson.run_id) == []
+        assert lesson.site.server.in_flight_twice() == []
         assert stats["lost"] == {}
         assert len(lesson.errors()) <= 1
 
@@ -154,7 +148,7 @@ class TestServer:
 
     def test_a_server_that_is_down_and_comes_back(self, lesson: Lesson) -> None:
         """Connections are refused: what closes meanwhile is joined, and all of it arrives when the server is back."""
-        truth = through(lesson, lesson.site.down(), lasting_ms=2_500)
+        truth = through(lesson, lesson.site.server.down(), lasting_ms=2_500)
         stats = lesson.settle()
         assert flaws(lesson.account(), truth) == []
         assert stats["lost"] == {}
@@ -171,7 +165,7 @@ class TestServer:
         """A 429 that asks for a second gets it."""
         lesson.begin()
         lesson.wait(300)
-        with lesson.site.faulty(faulty.STATUS_429):
+        with lesson.site.server.faulty(too_many()):
             lesson.wait(900)
         lesson.wait(1_500)  # an end() would not wait for what the server has asked for
         lesson.end()
@@ -190,9 +184,9 @@ class TestServer:
         lesson.begin()
         lesson.wait(300)
         context.set_offline(True)
-        asked = len(lesson.site.exchanges)
+        asked = len(lesson.site.server.requests)
         lesson.wait(1_500)
-        assert len(lesson.site.exchanges) == asked
+        assert len(lesson.site.server.requests) == asked
         context.set_offline(False)
         lesson.wait(200)
         truth = lesson.end()
@@ -203,7 +197,7 @@ class TestServer:
         """Of an outage that outlasts the server's memory only the window in flight is given up, counted and told."""
         lesson.begin()
         lesson.wait(700)
-        with lesson.site.faulty(faulty.RESET_BEFORE):
+        with lesson.site.server.faulty(RESET_BEFORE):
             lesson.wait(1_200)
             truth = lesson.end()
             lesson.page.evaluate(MOVE_CLOCK, 300_000)
@@ -254,7 +248,7 @@ class TestClock:
 class TestLeaving:
     """Nothing is lost and nothing is double, and it arrives before anybody comes back."""
 
-    def test_away_and_back_in_the_history(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_away_and_back_in_the_history(self, browser: RealBrowser, site: Site) -> None:
         """Back, forward, by a link and back again: the page lives on in the cache, and only time in sight counts."""
         page = browser.context.new_page()
         page.goto(f"{site.url}/elsewhere")
@@ -279,7 +273,7 @@ class TestLeaving:
         assert flaws(lesson.account(), truth, uncertain_ms=CACHE_MS) == []
         assert lesson.errors() == []
 
-    def test_reload_then_close(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_reload_then_close(self, browser: RealBrowser, site: Site) -> None:
         """The last window leaves as the page is reloaded or closed; the next visit adds and doubles nothing."""
         lesson = Lesson(browser.context.new_page(), site).open()
         lesson.begin()
@@ -303,13 +297,13 @@ class TestLeaving:
             assert flaws(each.account(), truth) == []
             assert each.account().gap_ms == 0
 
-    def test_closed_while_the_server_is_down(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_closed_while_the_server_is_down(self, browser: RealBrowser, site: Site) -> None:
         """A page that is closed in an outage keeps its windows for the next visit, which delivers all of them."""
         later = Lesson(browser.context.new_page(), site).open()
         lesson = Lesson(browser.context.new_page(), site).open()
         lesson.begin()
         lesson.wait_known()
-        with site.faulty(faulty.STATUS_503):
+        with site.server.faulty(status(503, "UNAVAILABLE")):
             lesson.wait(900)
             lesson.page.close()
             truth = lesson.length_told()
@@ -324,7 +318,7 @@ class TestLeaving:
 class TestDying:
     """What is lost when nobody gets the chance to say goodbye."""
 
-    def test_a_crashed_tab_reports_before_the_next_visit(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_a_crashed_tab_reports_before_the_next_visit(self, browser: RealBrowser, site: Site) -> None:
         """The browser sends a crashed tab's guard: at most a second is lost, and the next visit doubles nothing."""
         tab = browser.open("about:blank")
         lesson = Lesson(tab.page, site).open()
@@ -344,7 +338,7 @@ class TestDying:
         assert flaws(lesson.account(), truth, may_lose_ms=may_lose_ms) == []
 
     @pytest.mark.parametrize("end", ["close", "crash"])
-    def test_an_end_during_a_long_computation(self, end: str, browser: RealBrowser, site: FaultySite) -> None:
+    def test_an_end_during_a_long_computation(self, end: str, browser: RealBrowser, site: Site) -> None:
         """Python blocks the page, so that no handler runs: the guard reports what there was before it began."""
         lesson = Lesson(browser.context.new_page(), site).open()
         lesson.begin(ONE_WINDOW)
@@ -363,7 +357,7 @@ class TestDying:
         assert flaws(lesson.until_whole(truth, may_lose_ms=may_lose_ms), truth, may_lose_ms=may_lose_ms) == []
 
     def test_a_killed_browser_comes_back(
-        self, open_browser: OpenBrowser, console: Console, site: FaultySite, tmp_path: Path
+        self, open_browser: OpenBrowser, console: Console, site: Site, tmp_path: Path
     ) -> None:
         """After SIGKILL the next start on the profile delivers all but two seconds, and doubles nothing.
 
@@ -371,12 +365,12 @@ class TestDying:
         """
         console.expect("Failed to load resource")
         killed = list[tuple[Lesson, Span]]()
-        for fault in (faulty.STATUS_503, None, None):
+        for fault in (status(503, "UNAVAILABLE"), None, None):
             browser = open_browser(user_data_dir=tmp_path)
             lesson = Lesson(browser.context.new_page(), site).open()
             lesson.begin()
             lesson.wait_known()
-            with site.faulty(fault) if fault else nullcontext():
+            with site.server.faulty(fault) if fault else nullcontext():
                 lesson.wait(2_600)
                 stats = lesson.stats()
                 earliest_s = time.time()
@@ -391,7 +385,7 @@ class TestDying:
 class TestStorage:
     """Storage that does not do its duty costs guarantees, and nothing else."""
 
-    def test_full(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_full(self, browser: RealBrowser, site: Site) -> None:
         """With no room left on this origin all is delivered, also what waits for a server that is away."""
         page = browser.context.new_page()
         page.goto(f"{site.url}/elsewhere")
@@ -403,13 +397,13 @@ class TestStorage:
         lesson.wait(1_000)
         truth = lesson.end()
         assert flaws(lesson.account(), truth) == []
-        truth = through(lesson, site.faulty(faulty.STATUS_503))
+        truth = through(lesson, site.server.faulty(status(503, "UNAVAILABLE")))
         stats = lesson.settle()
         assert flaws(lesson.account(), truth) == []
         assert stats["lost"] == {}
         assert [text.partition(":")[0] for text in lesson.errors()] == ["UnavailableError"]
 
-    def test_blocked(self, open_browser: OpenBrowser, console: Console, site: FaultySite, tmp_path: Path) -> None:
+    def test_blocked(self, open_browser: OpenBrowser, console: Console, site: Site, tmp_path: Path) -> None:
         """With cookies and site data blocked all is delivered, at the end and on leaving."""
         console.expect("Failed to load resource")
         preferences = {"profile": {"default_content_setting_values": {"cookies": 2}}}
@@ -419,7 +413,7 @@ class TestStorage:
         page.goto(f"{site.url}/elsewhere")
         assert page.evaluate("() => { try { return !localStorage } catch { return true } }"), "it is blocked"
         lesson = Lesson(page, site).open()
-        truth = through(lesson, site.faulty(faulty.STATUS_503))
+        truth = through(lesson, site.server.faulty(status(503, "UNAVAILABLE")))
         lesson.settle()
         assert flaws(lesson.account(), truth) == []
         lesson.begin()
@@ -428,7 +422,7 @@ class TestStorage:
         truth = lesson.length_told()
         assert flaws(lesson.until_whole(truth), truth) == []
 
-    def test_corrupt(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_corrupt(self, browser: RealBrowser, site: Site) -> None:
         """Garbage in storage is set aside and counted; nothing else changes."""
         page = browser.context.new_page()
         page.goto(f"{site.url}/elsewhere")
@@ -445,13 +439,13 @@ class TestStorage:
         lesson.end()
         assert lesson.stats()["lost"] == {}, "it is told once"
 
-    def test_a_database_of_somebody_else(self, browser: RealBrowser, site: FaultySite) -> None:
+    def test_a_database_of_somebody_else(self, browser: RealBrowser, site: Site) -> None:
         """A database of our name that is of a later version is done without."""
         page = browser.context.new_page()
         page.goto(f"{site.url}/elsewhere")
         page.evaluate("new Promise(done => { indexedDB.open('tb_browser', 9).onsuccess = done; }).then(() => null)")
         lesson = Lesson(page, site).open()
-        truth = through(lesson, site.faulty(faulty.STATUS_503))
+        truth = through(lesson, site.server.faulty(status(503, "UNAVAILABLE")))
         lesson.settle()
         assert flaws(lesson.account(), truth) == []
 

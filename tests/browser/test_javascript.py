@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tb_browser.testing.browser import RealBrowser
-from tests.browser.console_guard import Console
+from tb_browser.testing.console import Console
+from tb_browser.testing.pages import pyodide_page
 from tests.browser.react import bundle
-from tests.browser.site import PYTHON_PAGE, PythonPage, Site
+from tests.browser.site import PythonPage, Site
 from tests.browser.static_server import StaticServer
 
 PUBLISH = """
@@ -218,9 +219,7 @@ class School:
         self.saved = list[str]()
         self.asked: list[Route] | None = None
         """Requests for progress that the test answers itself; None: they are answered at once."""
-        html = PYTHON_PAGE.replace("<body>", "<body><main></main>").replace(
-            "globalThis.pyodide = pyodide;", f"globalThis.pyodide = pyodide; await pyodide.runPythonAsync(`{PUBLISH}`);"
-        )
+        html = pyodide_page(PUBLISH, body="<main></main>")
         script = bundle()
         page.route("**/react.html", lambda route: route.fulfill(body=html, content_type="text/html"))
         page.route("**/page.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
@@ -241,7 +240,7 @@ class School:
         expect(self.page.get_by_text("Lesson content...")).to_be_visible()
 
     def wait_for_python(self) -> None:
-        self.page.wait_for_function("document.body.dataset.ready === 'yes'", timeout=60_000)
+        self.page.wait_for_function("globalThis.timeback", timeout=60_000)
 
     def wait_until_started(self) -> str:
         return str(self.page.wait_for_function("timeback?.activity.current?.runId").json_value())

@@ -3,9 +3,9 @@
 import pytest
 
 from demo.platform_directory import STUDENT
+from tb_browser.testing import status
 from tb_browser.testing.browser import RealBrowser
-from tests.browser import faulty
-from tests.browser.faulty import OTHER_STUDENT, FaultySite
+from tests.browser.site import OTHER_STUDENT, Site
 from tests.browser.truth import Lesson, Span, flaws
 
 USER_KEY = "anna-8231@school.example"
@@ -17,12 +17,12 @@ CLIENTS = {
 }
 
 
-def left_behind(browser: RealBrowser, site: FaultySite, client: str) -> tuple[Lesson, Span, str]:
+def left_behind(browser: RealBrowser, site: Site, client: str) -> tuple[Lesson, Span, str]:
     """A lesson whose windows could not leave before the page was closed; with all that storage held then."""
     lesson = Lesson(browser.context.new_page(), site, client).open()
     lesson.begin()
     lesson.wait_known()
-    with site.faulty(faulty.STATUS_503):
+    with site.server.faulty(status(503, "UNAVAILABLE")):
         lesson.wait(1_200)
         stored = lesson.stored()
         lesson.page.close()
@@ -32,21 +32,21 @@ def left_behind(browser: RealBrowser, site: FaultySite, client: str) -> tuple[Le
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
-def test_nothing_personal_is_stored(client: str, troubled_browser: RealBrowser, faulty_site: FaultySite) -> None:
+def test_nothing_personal_is_stored(client: str, troubled_browser: RealBrowser, site: Site) -> None:
     """With windows waiting in it, raw storage holds the activity and times, and no person and no token."""
-    lesson, _, stored = left_behind(troubled_browser, faulty_site, client)
+    lesson, _, stored = left_behind(troubled_browser, site, client)
     assert lesson.run_id in stored
     assert '\\"owner\\":\\"user:' in stored
     for secret in (USER_KEY, TOKEN, *PERSONAL):
         assert secret.casefold() not in stored.casefold()
 
 
-def test_another_student_on_the_same_browser(troubled_browser: RealBrowser, faulty_site: FaultySite) -> None:
+def test_another_student_on_the_same_browser(troubled_browser: RealBrowser, site: Site) -> None:
     """What one student left is neither sent nor lost while another one works; it arrives at the first one's return."""
-    first, truth, _ = left_behind(troubled_browser, faulty_site, "create_client()")
+    first, truth, _ = left_behind(troubled_browser, site, "create_client()")
     before = first.account()
-    faulty_site.email = OTHER_STUDENT.email
-    other = Lesson(troubled_browser.context.new_page(), faulty_site).open()
+    site.email = OTHER_STUDENT.email
+    other = Lesson(troubled_browser.context.new_page(), site).open()
     other.begin()
     other.wait_known()
     other.wait(1_500)
@@ -55,13 +55,13 @@ def test_another_student_on_the_same_browser(troubled_browser: RealBrowser, faul
     assert (stats["recovered"], stats["lost"]) == (0, {})
     assert first.account() == before
     assert flaws(other.account(), other_truth) == []
-    assert {event.email for event in faulty_site.times(other.run_id)} == {OTHER_STUDENT.email}
+    assert {event.email for event in site.times(other.run_id)} == {OTHER_STUDENT.email}
     other.page.close()
 
-    faulty_site.email = STUDENT.email
-    back = Lesson(troubled_browser.context.new_page(), faulty_site).open()
+    site.email = STUDENT.email
+    back = Lesson(troubled_browser.context.new_page(), site).open()
     back.begin()
     assert flaws(first.until_whole(truth), truth) == []
     back.end()
     assert back.settle()["lost"] == {}
-    assert {event.email for event in faulty_site.times(first.run_id)} == {STUDENT.email}
+    assert {event.email for event in site.times(first.run_id)} == {STUDENT.email}

@@ -14,8 +14,7 @@ from playwright.sync_api import BrowserContext, CDPSession, Page
 from demo.platform_events import PlatformEvent
 from tb_browser.testing.browser import RealBrowser
 from tb_browser.testing.console import Console
-from tests.browser.faulty import FaultySite
-from tests.browser.site import PythonPage
+from tests.browser.site import PythonPage, Site
 
 FAST = {"heartbeatMs": 500, "retry": {"firstMs": 100, "maxMs": 400, "settleMs": 1_500}}
 """A heartbeat twice a second, and retries that do not keep a test waiting. `settleMs` outlasts the slow server."""
@@ -125,9 +124,9 @@ def _span(event: PlatformEvent) -> tuple[float, float]:
 class Lesson(PythonPage):
     """A page with an activity in it and an observer beside it that knows nothing of tb_browser."""
 
-    site: FaultySite
+    site: Site
 
-    def __init__(self, page: Page, site: FaultySite, client: str = "create_client()") -> None:
+    def __init__(self, page: Page, site: Site, client: str = "create_client()") -> None:
         super().__init__(page, site)
         self._client = client
         self.run_id = ""
