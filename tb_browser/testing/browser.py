@@ -13,6 +13,7 @@ real bfcache.
 Every method returns when its effect has happened, and raises TimeoutError if it does not happen.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -59,6 +60,7 @@ class RealBrowser:
             self._browser = playwright.chromium.connect_over_cdp(self.process.endpoint, no_defaults=True)
             self.context = self._browser.contexts[0]
             self._cover = self.context.pages[0] if self.context.pages else self.context.new_page()
+            self._tell_of_crashes()
         except BaseException:
             self.process.clean_up()
             raise
@@ -111,6 +113,16 @@ class RealBrowser:
         """Send SIGTERM to the browser, as a log-out does."""
         self.process.terminate()
         self._end()
+
+    def _tell_of_crashes(self) -> None:
+        """Write how each tab crashed to stderr, where a test that fails shows it: Playwright knows only that it did."""
+
+        def tell(crash: dict[str, object]) -> None:
+            sys.stderr.write(f"a tab has {crash['status']}, exit code or signal {crash['errorCode']}\n")
+
+        session = self._browser.new_browser_cdp_session()
+        session.on("Target.targetCrashed", tell)
+        _send(session, "Target.setDiscoverTargets", discover=True)
 
     def _end(self) -> None:
         self.process.wait_or_kill()
@@ -209,5 +221,5 @@ class RealTab:
         return int(self.page.evaluate("event => globalThis.__tbLifecycle[event]", event))
 
 
-def _send(session: CDPSession, method: str, **params: str) -> None:
+def _send(session: CDPSession, method: str, **params: str | bool) -> None:
     session.send(method, params)  # pyright: ignore[reportUnknownMemberType] - Playwright leaves the dict's types open

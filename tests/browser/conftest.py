@@ -17,8 +17,8 @@ OpenBrowser = Callable[..., RealBrowser]
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Show a failure at once: a later test that hangs is ended together with the process and its summary."""
-    if report.failed:
-        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", flush=True)
+    if report.failed or report.outcome == "rerun":
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}\n{report.capstderr}", flush=True)
 
 
 @pytest.fixture(scope="session")
