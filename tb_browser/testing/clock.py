@@ -33,13 +33,17 @@ class PageClock:
             self._page.clock.pause_at((self.now_ms() + STEP_MS) / 1000)
             self._stands = True
 
-    def advance(self, ms: int) -> None:
-        """Let this much time pass, a second at a time: one big step would fire Python's loop too rarely."""
+    def advance(self, ms: int, *, step_ms: int = STEP_MS) -> None:
+        """Let this much time pass, a step at a time; each takes some 10 ms of real time.
+
+        JavaScript's timers fire at their own times within a step; Python's loop runs only between steps, so what waits
+        in it (`asyncio.sleep`) is up to a step late. tb_browser takes steps of 30 s and more for a machine that slept.
+        """
         self.pause()
         while ms > 0:
-            self._page.clock.run_for(min(ms, STEP_MS))
+            self._page.clock.run_for(min(ms, step_ms))
             self._settled()
-            ms -= STEP_MS
+            ms -= step_ms
 
     def sleep(self, ms: int) -> None:
         """Jump as a machine does that slept: time has passed, and every timer that fell due fires once, late."""

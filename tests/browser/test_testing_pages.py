@@ -54,7 +54,7 @@ def test_an_hour_of_python_passes_in_seconds(python_page: PythonPages, timeback_
     page.clock.pause()
     run_id = page.run(HOUR)
     began_s = time.monotonic()
-    page.clock.advance(3_600_000)
+    page.clock.advance(3_600_000, step_ms=15_000)
     took_s = time.monotonic() - began_s
     assert page.run("[time.monotonic() - began[0], time.time() - began[1]]") == pytest.approx([3_600, 3_600], abs=0.01)
     assert page.run("beats") == pytest.approx(60, abs=1)
