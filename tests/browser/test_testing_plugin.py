@@ -13,9 +13,14 @@ import pytest
 
 from dev.console import ROOT
 
-EXAMPLES = re.findall(
-    r"^```python\n(.*?)^```", (ROOT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
-)
+
+def examples(document: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+EXAMPLES = examples("docs/testing.md")
+LESSON = EXAMPLES[0].partition("def test")[0]
+[README_EXAMPLE] = [LESSON + example for example in examples("README.md") if "def test" in example]
 
 Project = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,12 +55,13 @@ def project(assets: Path, tmp_path: Path) -> Project:
     return run
 
 
-@pytest.mark.parametrize("number", range(3), ids=["PyScript page", "notebook cell", "no browser"])
-def test_the_documented_examples_run(project: Project, number: int) -> None:
-    """Each example of docs/testing.md is a whole test file, and passes."""
-    run = project(EXAMPLES[number])
+@pytest.mark.parametrize(
+    "example", [*EXAMPLES, README_EXAMPLE], ids=["PyScript page", "notebook cell", "no browser", "README"]
+)
+def test_the_documented_examples_run(project: Project, example: str) -> None:
+    """Each example of docs/testing.md is a whole test file, and passes; so does the README's with a lesson from there."""
+    run = project(example)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
-    assert len(EXAMPLES) == 3
 
 
 def test_an_installed_plugin_imports_nothing(project: Project) -> None:
