@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, Playwright, sync_playwright
 
@@ -38,6 +39,8 @@ from tests.browser.site import Site, running_site
 from tests.browser.truth import FAST, Lesson, Span
 
 LEARN_MS = 1_200
+USUAL = {**FAST, "heartbeatMs": 15_000}
+"""Dying at a random moment must cost no more than a checkpoint's age: so no heartbeat may come and shorten the window."""
 RESEND_MS = 2_000
 """Longer than `settleMs` of FAST: by then a later visit has asked again for what may have arrived."""
 COLUMNS = ("fault", "sessions", "windows closed", "delivered", "duplicated", "lost", "worst loss ms", "worst excess ms")
@@ -64,15 +67,16 @@ class Tally:
     """What became of the sessions that met one fault."""
 
     fault: str
+    time: Mapping[str, Any] = field(default_factory=lambda: FAST)
     sessions: list[tuple[Lesson, Span]] = field(default_factory=list[tuple[Lesson, Span]])
     lost: Counter[str] = field(default_factory=Counter[str])
     """Windows that pages said they lost, by reason."""
 
     def live(self, lesson: Lesson, end: Callable[[], Span]) -> None:
         """One session, to the end that the fault puts to it."""
-        lesson.begin(FAST)
+        lesson.begin(self.time)
         lesson.wait_known()
-        lesson.wait(LEARN_MS)
+        lesson.wait(LEARN_MS + 97 * len(self.sessions) % 1_000)  # at every phase of a second
         self.sessions.append((lesson, end()))
 
     def note_losses(self, lesson: Lesson) -> None:
@@ -136,7 +140,7 @@ def visit_again(browser: RealBrowser, tally: Tally, site: Site) -> None:
 
 def crashes(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """The tab's renderer dies; the browser lives on."""
-    tally = Tally("tab crashed")
+    tally = Tally("tab crashed", USUAL)
     with RealBrowser(playwright) as browser:
         for _ in range(repeat):
             tab: RealTab = browser.open(f"{site.url}/elsewhere")
@@ -155,7 +159,7 @@ def crashes(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
 
 def kills(playwright: Playwright, site: Site, repeat: int) -> Iterator[Tally]:
     """SIGKILL for the whole browser; the next session, on the same profile, is the next visit."""
-    tally = Tally("browser killed (SIGKILL)")
+    tally = Tally("browser killed (SIGKILL)", USUAL)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for number in range(repeat):
             # A cache of its own for each: one that a kill has left half written made Chromium's renderers crash.

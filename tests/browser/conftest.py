@@ -18,7 +18,9 @@ OpenBrowser = Callable[..., RealBrowser]
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Show a failure at once: a later test that hangs is ended together with the process and its summary."""
     if report.failed or report.outcome == "rerun":
-        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}\n{report.capstderr}", flush=True)
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", flush=True)
+    if report.when == "teardown" and "a tab has" in report.capstderr:
+        print(f"\n{report.nodeid}: {report.capstderr}", flush=True)
 
 
 @pytest.fixture(scope="session")

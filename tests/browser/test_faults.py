@@ -26,7 +26,6 @@ from tb_browser.testing.browser import RealBrowser
 from tb_browser.testing.console import Console
 from tests.browser.site import Site
 from tests.browser.truth import (
-    CACHE_MS,
     FAST,
     ONE_WINDOW,
     Lesson,
@@ -262,7 +261,7 @@ class TestLeaving:
             lesson.wait(700)
             away()
             truth = lesson.length_told()
-            assert flaws(lesson.until_whole(truth, uncertain_ms=CACHE_MS), truth, uncertain_ms=CACHE_MS) == []
+            assert flaws(lesson.until_whole(truth), truth) == []
             lesson.wait(500)
             site.truth.clear()
             home()
@@ -270,7 +269,7 @@ class TestLeaving:
         lesson.wait(300)
         truth = lesson.end()
         lesson.settle()
-        assert flaws(lesson.account(), truth, uncertain_ms=CACHE_MS) == []
+        assert flaws(lesson.account(), truth) == []
         assert lesson.errors() == []
 
     def test_reload_then_close(self, browser: RealBrowser, site: Site) -> None:

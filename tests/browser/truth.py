@@ -43,8 +43,13 @@ OBSERVE = """([run, before, after]) => {
             truth.open = null;
             navigator.sendBeacon("/truth", JSON.stringify(truth));
         };
+        // Out of the back/forward cache it is visible first, and told of its showing, of an earlier time, afterwards.
+        const open = event => {
+            if (truth.run && document.visibilityState === "visible") truth.open ??= event.timeStamp;
+        };
         addEventListener("pagehide", tell, true);
-        addEventListener("pageshow", event => { if (truth.run) truth.open = event.timeStamp; }, true);
+        addEventListener("pageshow", open, true);
+        document.addEventListener("visibilitychange", open, true);
     }
     globalThis.truth = {run, open: after, ms: 0, slack: after - before};
 }"""
@@ -59,8 +64,6 @@ receipt = (await ending).model_dump()
 
 ROUNDING_MS = 2
 """Windows are whole milliseconds, and the observer reads its clock a little before and after."""
-CACHE_MS = 50
-"""Each passage through the back/forward cache has several events; on a busy machine they lie milliseconds apart."""
 
 
 @dataclass(frozen=True)

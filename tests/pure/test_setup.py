@@ -209,11 +209,12 @@ def test_a_second_assembly_fetches_and_writes_nothing(tmp_path: Path, monkeypatc
 
 
 def test_the_wheel_holds_the_package_alone() -> None:
-    """What users install is tb_browser, typed, and nothing of the demo, the tests or the set-up."""
+    """What users install is tb_browser, typed, its pytest plugin, and nothing of the demo, the tests or the set-up."""
     (built,) = (assemble.assemble() / "wheels").glob("*.whl")
     with zipfile.ZipFile(built) as archive:
         names = archive.namelist()
-    assert {name.split("/")[0] for name in names} == {"tb_browser", f"{'-'.join(built.name.split('-')[:2])}.dist-info"}
+    info = f"{'-'.join(built.name.split('-')[:2])}.dist-info"
+    assert {name.split("/")[0] for name in names} == {"tb_browser", "tb_browser_pytest.py", info}
     assert "tb_browser/py.typed" in names
 
 
