@@ -40,7 +40,7 @@ from tests.browser.truth import FAST, Lesson, Span
 
 LEARN_MS = 1_200
 USUAL = {**FAST, "heartbeatMs": 15_000}
-"""Dying at a random moment must cost no more than a checkpoint's age: so no heartbeat may come and shorten the window."""
+"""For those that die: no heartbeat shortens the window, so that what a checkpoint did not hold is seen."""
 RESEND_MS = 2_000
 """Longer than `settleMs` of FAST: by then a later visit has asked again for what may have arrived."""
 COLUMNS = ("fault", "sessions", "windows closed", "delivered", "duplicated", "lost", "worst loss ms", "worst excess ms")
