@@ -343,10 +343,11 @@ class Activity:
         self._feed(Signal.TICK)
 
     def _perform(self, effects: list[Effect]) -> None:
+        leaving = any(isinstance(effect, Leaves) for effect in effects)
         for effect in effects:
             if isinstance(effect, Closed):
                 self._put(effect.window)
-                self._delivery.forget_checkpoint()
+                self._delivery.forget_checkpoint(leaving=leaving)
             elif isinstance(effect, Leaves):
                 self._delivery.leave()
             else:

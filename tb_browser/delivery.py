@@ -89,9 +89,10 @@ class Delivery:
             self._guard = self._courier.transport.guard(self._courier.signed(self._courier.heartbeat(entry)))
         self._backlog.checkpoint(entry, may_arrive=may_arrive)
 
-    def forget_checkpoint(self) -> None:
-        """The window in progress has closed, or is empty."""
-        self._lift_guard()
+    def forget_checkpoint(self, *, leaving: bool = False) -> None:
+        """The window in progress has closed, or is empty; when leaving, its guard is left to `leave()`."""
+        if not leaving:
+            self._lift_guard()
         self._backlog.forget_checkpoint()
 
     # --- sending ---
@@ -140,8 +141,13 @@ class Delivery:
         return read_answer(self._courier.ask_blocking(request), request.url)[1]
 
     def leave(self) -> None:
-        """Send before returning: this page may never run again (delivery.md, Exit)."""
+        """Send before returning: this page may never run again (delivery.md, Exit).
+
+        A browser gives a page that it closes little time, and ends it in the middle; so the guard holds until the
+        window that it guards is about to be sent.
+        """
         if self._backlog.durable and not self._may_send_blindly():
+            self._lift_guard()
             return  # it is sure that the next visit delivers it; a sending that nobody answers would not be
         room = EXIT_BYTES - sum(self._backlog.in_flight.values())
         for entry in reversed(self._backlog.due()):
@@ -150,6 +156,7 @@ class Delivery:
             if room < 0:
                 break
             self._send_on_exit(entry, request)
+        self._lift_guard()
 
     def close(self) -> None:
         """Stop every timer and listener."""
@@ -212,6 +219,7 @@ class Delivery:
             self._settle(entry, marked, answer)
             self._plan()
 
+        self._lift_guard()
         self._courier.transport.send_on_exit(request, answered)
 
     def _land(self, entry: Entry) -> None:

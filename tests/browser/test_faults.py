@@ -330,7 +330,7 @@ class TestDying:
         assert flaws(lesson.until_whole(truth, may_lose_ms=may_lose_ms), truth, may_lose_ms=may_lose_ms) == []
         later = Lesson(browser.context.new_page(), site).open()
         later.begin()
-        later.wait(500)
+        browser.until(lambda: bool(later.stats()["recovered"]), "the next visit has taken over")
         stats = later.settle()
         later.end()
         assert (stats["recovered"], stats["duplicates"], stats["lost"]) == (1, 1, {})

@@ -8,7 +8,7 @@ import wave
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tb_browser.testing.browser import RealBrowser, RealTab
 from tests.browser.site import PythonPage, Site
@@ -113,11 +113,18 @@ def test_a_page_opened_behind_others_counts_from_its_first_showing(real_browser:
     """Opened in a hidden tab and shown before Python had booted: active from then on, inactive before."""
     tab = RealTab(real_browser, real_browser.context.new_page())
     tab.page.add_init_script(WATCH)
+    python_asked_for = list[Route]()
+
+    def hold(route: Route) -> None:
+        python_asked_for.append(route)
+
+    tab.page.route("**/pyodide.asm.wasm", hold)
     tab.hide()
     tab.page.goto(f"{site.url}/python", wait_until="commit")
     tab.page.wait_for_timeout(400)
     tab.show()
-    assert tab.page.evaluate("globalThis.pyodide === undefined")
+    real_browser.until(lambda: bool(python_asked_for), "the page asks for Python")
+    python_asked_for[0].continue_()
     python = PythonPage(tab.page, site)
     python.wait_ready()
     run_id = python.start(since="navigation", time=ONE_WINDOW)

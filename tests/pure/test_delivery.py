@@ -974,6 +974,25 @@ class TestGuard:
         assert all(spans(guards) == [] or spans(guards)[0][0] >= 15 for guards in seen)
         assert page.transport.guards == []
 
+    def test_it_stands_until_the_last_window_leaves(self) -> None:
+        """A browser may end a page in the middle of its exit: up to the sending itself the guard is there."""
+        page = Page(can_guard=True)
+        page.start()
+        page.host.advance(5_000)
+        standing = list[int]()
+        write = page.storage.set
+
+        def noted(key: str, value: str) -> bool:
+            standing.append(len(page.transport.guards))
+            return write(key, value)
+
+        page.storage.set = noted  # pyright: ignore[reportAttributeAccessIssue] - watched, not replaced
+        page.host.tell(Signal.FROZEN)
+        assert standing
+        assert set(standing) == {1}
+        assert spans(page.transport.on_exit) == [(0, 5)]
+        assert page.transport.guards == []
+
     def test_a_closed_client_leaves_none(self) -> None:
         """After `aclose()` the browser sends nothing by itself."""
         page = Page(can_guard=True)
