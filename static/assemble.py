@@ -4,6 +4,7 @@
     static/dist/pyscript/   core.js, core.css and what they load
     static/dist/wheels/     tb_browser's own wheel, built from this checkout
     static/dist/timeback/   the modules for a page's own JavaScript
+    static/dist/page.js     the page's part for Python in a worker
 
 A run that has nothing to do fetches and writes nothing. The manifest is written last, so the run after an interrupted
 one starts over.
@@ -43,6 +44,7 @@ def assemble(dist: Path = DIST) -> Path:
         place_wheel(build_wheel(WORK / "wheel"), dist)
         shutil.rmtree(dist / "timeback", ignore_errors=True)
         shutil.copytree(STATIC / "timeback", dist / "timeback")
+        shutil.copyfile(ROOT / "tb_browser" / "javascript" / "page.js", dist / "page.js")
         _write_manifest(dist, parts=parts, sources=sources)
     return dist
 

@@ -113,8 +113,16 @@ class Transport(Protocol):
         """Send before returning; `answered` is called if the page lives to see it (delivery.md, Exit)."""
         ...
 
-    def guard(self, request: Request) -> Stop | None:
-        """Have the browser send this when the page is gone; the result calls that off. None: it cannot."""
+    @property
+    def guards_grow(self) -> bool:
+        """Whether what `guard()` sends has what passes until then added, so that even an empty window wants it."""
+        ...
+
+    def guard(self, request: Request, *, active: bool) -> Stop | None:
+        """Have the browser send this when the page is gone; the result calls that off. None: it cannot.
+
+        `active` says how time counts that passes meanwhile, as long as the page can be seen.
+        """
         ...
 
     async def aclose(self) -> None:

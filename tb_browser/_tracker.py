@@ -234,6 +234,10 @@ class Tracker:
             return None
         return Window(self._window.started_at_ms, active, inactive)
 
+    def just_opened(self) -> Window | None:
+        """The window in progress as it was when it opened; None while none is."""
+        return Window(self._window.started_at_ms, 0, 0) if self.phase is Phase.TRACKING else None
+
     # --- the rules ---
 
     @property

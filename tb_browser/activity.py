@@ -313,7 +313,8 @@ class Activity:
             self._delivery.let_go()
         elif signal is Signal.THAWED:
             self._delivery.hold()
-        self._delivery.checkpoint(self._wire, self._tracker.in_progress(now))
+        window = self._tracker.in_progress(now) or self._tracker.just_opened()
+        self._delivery.checkpoint(self._wire, window, active=not self._tracker.reasons - HIDDEN)
         if self._stop_timer is not None:
             self._stop_timer()
             self._stop_timer = None

@@ -209,5 +209,5 @@ def create_client(
     auth = _auth(auth)
     check_secrecy(auth, absolute)
     course = None if default_course is None else _course("default_course", default_course)
-    courier = Courier(absolute, transport or choose_transport(options.credentials), auth)
+    courier = Courier(absolute, transport or choose_transport(options.credentials, host), auth)
     return Timeback(host, courier, options.user_key, course)

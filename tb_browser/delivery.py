@@ -76,9 +76,11 @@ class Delivery:
         """How many windows wait: of one run, or all of this user's."""
         return self._backlog.waiting(run_id)
 
-    def checkpoint(self, activity: ActivityRef, window: Window | None) -> None:
+    def checkpoint(self, activity: ActivityRef, window: Window | None, *, active: bool) -> None:
         """Write the window in progress down, and have the browser guard it (delivery.md, Checkpoint and Guard)."""
-        if window is None:
+        transport = self._courier.transport
+        empty = window is None or window.ended_at_ms == window.started_at_ms
+        if window is None or (empty and not transport.guards_grow):
             self.forget_checkpoint()
             return
         self._lift_guard()
@@ -86,8 +88,11 @@ class Delivery:
         # With or without a guard: a page that dies after its exit handler has sent this window, too.
         may_arrive = self._may_send_blindly()
         if may_arrive:
-            self._guard = self._courier.transport.guard(self._courier.signed(self._courier.heartbeat(entry)))
-        self._backlog.checkpoint(entry, may_arrive=may_arrive)
+            self._guard = transport.guard(self._courier.signed(self._courier.heartbeat(entry)), active=active)
+        if empty:
+            self._backlog.forget_checkpoint()
+        else:
+            self._backlog.checkpoint(entry, may_arrive=may_arrive)
 
     def forget_checkpoint(self, *, leaving: bool = False) -> None:
         """The window in progress has closed, or is empty; when leaving, its guard is left to `leave()`."""

@@ -1,4 +1,4 @@
-"""The worlds in which Python runs: a browser's page, plain CPython, and one driven by hand for tests."""
+"""The worlds in which Python runs: a browser's page, its workers, plain CPython, and one driven by hand for tests."""
 
 import sys
 
@@ -20,6 +20,10 @@ def choose_host() -> Host:
         from tb_browser.hosts.page import PageHost  # noqa: PLC0415 - exists in the browser only
 
         return PageHost()
+    if sys.platform == "emscripten":
+        from tb_browser.hosts.worker import WorkerHost  # noqa: PLC0415 - exists in the browser only
+
+        return WorkerHost()
     from tb_browser.hosts.plain import PlainHost  # noqa: PLC0415 - pulls asyncio in
 
     return PlainHost()

@@ -13,6 +13,8 @@ from tb_browser._ports import Answer, NoAnswer, Request, Response, Stop
 class FetchTransport:
     """`credentials` is fetch's mode: "include", "same-origin" or "omit"."""
 
+    guards_grow = False
+
     def __init__(self, credentials: str) -> None:
         self._js: Any = import_module("js")
         self._ffi: Any = import_module("pyodide.ffi")
@@ -44,7 +46,7 @@ class FetchTransport:
 
         self._js.fetch(request.url, self._options(request)).then(came, failed)
 
-    def guard(self, request: Request) -> Stop | None:
+    def guard(self, request: Request, *, active: bool) -> Stop | None:  # noqa: ARG002
         """By `fetchLater` (Chromium): the browser sends it, whatever becomes of the page."""
         js_fetch_later = getattr(self._js, "fetchLater", None)
         if js_fetch_later is None:

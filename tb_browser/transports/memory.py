@@ -20,6 +20,7 @@ class MemoryTransport:
     on_exit: list[Request] = field(default_factory=list[Request])
     guards: list[Request] = field(default_factory=list[Request])
     can_guard: bool = True
+    guards_grow: bool = False
     page_dies: bool = False
     """Exit requests arrive, and nobody is left to hear the answer."""
 
@@ -37,7 +38,7 @@ class MemoryTransport:
         if not self.page_dies:
             answered(answer)
 
-    def guard(self, request: Request) -> Stop | None:
+    def guard(self, request: Request, *, active: bool) -> Stop | None:  # noqa: ARG002
         if not self.can_guard:
             return None
         self.guards.append(request)

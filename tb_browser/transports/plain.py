@@ -25,6 +25,8 @@ def _no_answer(error: httpx.HTTPError) -> NoAnswer:
 class PlainTransport:
     """One connection pool for as long as the event loop lives."""
 
+    guards_grow = False
+
     def __init__(self) -> None:
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,7 +65,7 @@ class PlainTransport:
         else:
             answered(_response(response))
 
-    def guard(self, request: Request) -> Stop | None:  # noqa: ARG002 - nobody outlives the process
+    def guard(self, request: Request, *, active: bool) -> Stop | None:  # noqa: ARG002 - nobody outlives the process
         return None
 
     async def aclose(self) -> None:

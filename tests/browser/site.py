@@ -34,6 +34,18 @@ activity = timeback.activity.start(
 activity.run_id
 """
 
+OBSERVE_LIFE = """
+globalThis.life = {seen: []};
+const at = event => performance.timeOrigin + event.timeStamp;
+document.addEventListener(
+    "visibilitychange", event => life.seen.push([at(event), document.visibilityState === "visible"]), true);
+addEventListener("pagehide", event => {
+    life.left = at(event);
+    navigator.sendBeacon("/told", JSON.stringify(life));
+}, true);
+"""
+"""An observer that knows nothing of tb_browser: every change of visibility, and the leaving, in ms since 1970."""
+
 
 class Site:
     """A running site; `server` records what its pages send and fails on request, `platform` is behind the official one.
@@ -47,6 +59,8 @@ class Site:
         """Who is signed in; None for nobody."""
         self.truth = dict[str, dict[str, Any]]()
         """What the observers on the pages reported, by run."""
+        self.told = list[dict[str, Any]]()
+        """What pages have told of themselves on leaving, by `OBSERVE_LIFE`."""
         self._official = ExitStack()
         self._upstream = self._official.enter_context(serve(self._app()))
         self.server = TimebackServer(upstream=self._upstream)
@@ -74,6 +88,7 @@ class Site:
         self.server.reset()
         self.email = STUDENT.email
         self.truth.clear()
+        self.told.clear()
 
     def times(self, run_id: str) -> list[PlatformEvent]:
         """The time-spent events of a run, in order of arrival."""
@@ -104,6 +119,11 @@ class Site:
             self.truth[said["run"]] = said
             return Response(status_code=204)
 
+        async def note_told(request: Request) -> Response:
+            self.told.append(await request.json())
+            return Response(status_code=204)
+
+        app.add_route("/told", note_told, methods=["POST"])
         app.add_route("/truth", note_truth, methods=["POST"])
         return app
 

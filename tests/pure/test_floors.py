@@ -44,6 +44,7 @@ FLOORS = {
 BROWSER_FILES = {
     "javascript",
     "hosts",
+    "hosts.browser",
     "hosts.page",
     "hosts.page_locks",
     "hosts.page_storage",
