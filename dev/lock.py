@@ -16,6 +16,7 @@ LOCKS = (
     # The versions of the tests' lock: both are installed into one environment.
     ("demo/requirements", "3.12", ("--constraints", "tests/requirements.txt")),
     ("static/wheels", "3.14", ()),
+    ("static/notebook_wheels", "3.14", ()),
     ("dev/uv", "3.11", ()),
 )
 

@@ -16,6 +16,17 @@ from packaging.utils import canonicalize_name
 
 LOCK = "pyodide-lock.json"
 
+BROWSER = {
+    "extra": "",
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_machine": "wasm32",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Emscripten",
+    "sys_platform": "emscripten",
+}
+"""What the markers of requirements ask about, in the browser."""
+
 type Entry = dict[str, Any]
 
 
@@ -68,17 +79,7 @@ def _import_name(member: str) -> str:
 
 def _dependencies(metadata: Metadata, python: str) -> list[str]:
     """Names of what this package needs inside the browser."""
-    browser = {
-        "extra": "",
-        "implementation_name": "cpython",
-        "os_name": "posix",
-        "platform_machine": "wasm32",
-        "platform_python_implementation": "CPython",
-        "platform_system": "Emscripten",
-        "python_full_version": python,
-        "python_version": ".".join(python.split(".")[:2]),
-        "sys_platform": "emscripten",
-    }
+    browser = BROWSER | {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
     needed = (
         requirement
         for requirement in metadata.requires_dist or []

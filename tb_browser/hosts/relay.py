@@ -1,7 +1,7 @@
 """A page that Python cannot see, as it tells of itself: what `javascript/page.js` posts, and what it is told.
 
     page → Python   {signal, at, sent?}  {pulse}  {hello, at, visible}  {pong}  {answered, status, text | why}
-    Python → page   {hello, inputs}  {ping}  {guard}
+    Python → page   {hello}  {inputs}  {ping}  {guard}  {here}  {held}
 
 Times are the page's: milliseconds since 1970 when it was opened, on a clock that is never set afterwards.
 """
@@ -33,6 +33,7 @@ class PageLink:
         self._page_ms = page_ms
         self._tellers = list[Tell]()
         self._pulses = deque[float](maxlen=KEPT_PULSES)
+        self._inputs = False
         self._pings = dict[int, asyncio.Future[None]]()
         self._pinged = 0
         self._guard: dict[str, Any] | None = None
@@ -41,6 +42,8 @@ class PageLink:
         self._answered = list[Callable[[Answer], None]]()
         self.visible: bool | None = None
         """Whether the page can be seen; None as long as no page has said so."""
+        self.held = False
+        """Whether the lock is held that the page waits for, to know when Python is gone."""
         self.input_ms: float | None = None
         """The person's last sign of life, on the host's clock."""
 
@@ -49,6 +52,7 @@ class PageLink:
     def watch(self, tell: Tell, *, inputs: bool) -> Stop:
         """Tell of the page's life, with its own times; the first answer is how the page is now."""
         self._tellers.append(tell)
+        self._inputs = inputs
         self._post({"hello": 1, "inputs": inputs})
 
         def stop() -> None:
@@ -66,10 +70,13 @@ class PageLink:
         """A message from the page."""
         if "pulse" in message:
             self._pulses.append(self._mono_ms(message["pulse"]))
+            self._post({"here": 1})
         elif "signal" in message:
             self._on_signal(message)
         elif "hello" in message:
             self._note_visibility(bool(message["visible"]), self._mono_ms(message["at"]))
+            if not message["hello"]:  # a page that is new, and has heard nothing yet
+                self._post({"here": 1, "inputs": self._inputs, "held": self.held, "guard": self._guard})
         elif "pong" in message:
             waiting = self._pings.pop(message["pong"], None)
             if waiting is not None and not waiting.done():

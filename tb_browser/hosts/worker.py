@@ -79,5 +79,11 @@ class WorkerHost(BrowserHost):
                 link.take(message)
 
         self.listen(js_channel, "message", take)
-        post({"hello": 1, "inputs": False})
+
+        def held(_ours: bool) -> None:
+            link.held = True
+            post({"held": True})
+
+        self.hold(channel, held)
+        post({"hello": 1})
         return link

@@ -60,10 +60,8 @@ export function watch(post) {
   }
 
   function told(message) {
-    if ("hello" in message) {
-      inputs = message.inputs;
-      post({ hello: message.hello, at: clock(), visible: isVisible() });
-    }
+    inputs = message.inputs ?? inputs;
+    if (message.hello) post({ hello: 1, at: clock(), visible: isVisible() });
     if ("ping" in message) post({ pong: message.ping });
     if ("guard" in message) {
       guard = message.guard;

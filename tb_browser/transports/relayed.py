@@ -22,7 +22,7 @@ class RelayedTransport:
             await self._link.acknowledged()
         if not self._link.has_sent(request):
             return await self._inner.send(request, timeout_ms=timeout_ms)
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._link.on_answered(lambda given: None if answer.done() else answer.set_result(given))
         return await answer
 

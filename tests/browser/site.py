@@ -11,11 +11,13 @@ from playwright.sync_api import Page
 from starlette.requests import Request
 from starlette.responses import Response
 
+from demo.assets import Assets
 from demo.platform import PlatformStandIn
 from demo.platform_directory import STUDENT, User
 from demo.platform_events import PlatformEvent
 from demo.server import create_app
 from demo.serving import serve
+from static.notebooks import NOTEBOOKS
 from tb_browser.testing import Exchange, TimebackServer
 from tb_browser.testing.pages import PYTHON_RUNS, pyodide_page, run_python
 
@@ -123,6 +125,7 @@ class Site:
             self.told.append(await request.json())
             return Response(status_code=204)
 
+        app.mount("/notebooks", Assets(directory=NOTEBOOKS, html=True, check_dir=False))
         app.add_route("/told", note_told, methods=["POST"])
         app.add_route("/truth", note_truth, methods=["POST"])
         return app
