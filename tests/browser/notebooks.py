@@ -109,11 +109,6 @@ def jupyter(folder: Path, cells: list[str]) -> Iterator[str]:
         "nbformat_minor": 5,
     }
     (folder / "lesson.ipynb").write_text(json.dumps(notebook))
-    # JupyterLite's extension lies in the same environment, and an ordinary JupyterLab cannot load it.
-    extensions = folder / "labextensions"
-    extensions.mkdir()
-    for name in ("anywidget", "@jupyter-widgets"):
-        (extensions / name).symlink_to(Path(sys.prefix) / "share" / "jupyter" / "labextensions" / name)
     own = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     environment = {
         **os.environ,

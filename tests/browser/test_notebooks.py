@@ -76,8 +76,12 @@ def test_jupyterlite_reports_a_tab_that_is_closed_while_a_cell_runs(lite: Notebo
     assert 600 < inactive_ms < 2_000
 
 
-def test_an_ordinary_kernel_counts_what_the_page_lived(real_browser: RealBrowser, site: Site, tmp_path: Path) -> None:
+def test_an_ordinary_kernel_counts_what_the_page_lived(
+    real_browser: RealBrowser, site: Site, console: Console, tmp_path: Path
+) -> None:
     """Hidden, shown, closed: the kernel outlives the page, and delivers every millisecond of it once."""
+    # JupyterLite's extension is installed beside it, and an ordinary JupyterLab cannot load it.
+    console.expect("Shared module @jupyterlite/services doesn't exist")
     with jupyter(tmp_path, [TRACK.format(url=site.url)]) as url:
         notebook = Notebook(real_browser, site, url)
         notebook.wait_for_kernel()

@@ -1,0 +1,183 @@
+"""The link to a page that Python cannot see: what the page tells, what it is told, and who sends a window."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal
+from tb_browser.hosts import kernel as kernel_module
+from tb_browser.hosts.kernel import KernelHost
+from tb_browser.hosts.relay import PageLink
+from tb_browser.transports.memory import MemoryTransport
+from tb_browser.transports.relayed import RelayedTransport
+
+ORIGIN_MS = 1_748_779_200_000.0
+NOON = "2025-06-01T12:00:00.000Z"
+
+
+class Page:
+    """A page by hand: keeps what it is told; `now` is the host's clock."""
+
+    def __init__(self) -> None:
+        self.told = list[dict[str, Any]]()
+        self.now = 0.0
+        self.heard = list[tuple[Signal, float]]()
+        self.link = PageLink(self.told.append, lambda ms: ms - ORIGIN_MS, lambda: ORIGIN_MS + self.now)
+        self.link.watch(lambda signal, at_ms: self.heard.append((signal, at_ms)), inputs=False)
+
+    def says(self, **message: Any) -> None:
+        self.link.take(message)
+
+
+def heartbeat(start: str, end: str, run: str = "run-1") -> Request:
+    body = {"runId": run, "startedAt": start, "endedAt": end, "elapsedMs": 1, "pausedMs": 0}
+    return Request("POST", "https://school.example/x", {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+def test_visibility_is_unknown_until_a_page_tells() -> None:
+    """No page has said anything: unknown; a first word that agrees with what was assumed is no event."""
+    page = Page()
+    assert page.link.visible is None
+    page.says(hello=1, at=ORIGIN_MS + 5, visible=True)
+    assert page.link.visible is True
+    assert page.heard == []
+
+
+def test_a_page_that_was_hidden_all_along_is_told_as_soon_as_it_says_so() -> None:
+    """Time that was taken for visible is charged from when the page was known to be hidden."""
+    page = Page()
+    page.says(hello=1, at=ORIGIN_MS + 5, visible=False)
+    assert page.heard == [(Signal.HIDDEN, 5)]
+
+
+def test_events_come_with_the_pages_own_times() -> None:
+    """However late they are told."""
+    page = Page()
+    page.now = 9_000
+    for name, at in (("hidden", 1_000), ("shown", 2_000), ("frozen", 3_000)):
+        page.says(signal=name, at=ORIGIN_MS + at)
+    assert page.heard == [(Signal.HIDDEN, 1_000), (Signal.SHOWN, 2_000), (Signal.FROZEN, 3_000)]
+
+
+def test_a_gap_with_signs_of_life_of_the_page_is_work() -> None:
+    """The page was awake all the while, so it was Python that was busy; without signs both slept."""
+    page = Page()
+    for at in range(0, 60_000, 2_000):
+        page.says(pulse=ORIGIN_MS + at)
+    assert page.link.was_awake(500, 59_000)
+    assert not page.link.was_awake(500, 90_000)
+
+
+def test_a_new_page_is_told_what_it_may_have_to_send() -> None:
+    """A guard that was given before anybody listened is repeated."""
+    page = Page()
+    page.link.guard(heartbeat(NOON, NOON), "omit", active=True)
+    page.told.clear()
+    page.says(hello=0, at=ORIGIN_MS, visible=True)
+    assert page.told[-1]["guard"]["body"]["startedAt"] == NOON
+
+
+class TestTransport:
+    """Who sends: the page what it was left with, Python everything else."""
+
+    def test_what_the_page_sent_is_not_sent_again(self) -> None:
+        """The page's answer counts for the window, and for every part of it."""
+        page, inner = Page(), MemoryTransport()
+        transport = RelayedTransport(inner, page.link, "omit")
+        sent = {"runId": "run-1", "startedAt": NOON, "endedAt": "2025-06-01T12:00:09.000Z"}
+        page.says(signal="frozen", at=ORIGIN_MS, sent=sent)
+        answers = list[Answer]()
+        transport.send_on_exit(heartbeat(NOON, "2025-06-01T12:00:09.001Z"), answers.append)
+        transport.send_on_exit(heartbeat("2025-06-01T12:00:05.000Z", "2025-06-01T12:00:09.001Z"), answers.append)
+        assert (inner.on_exit, answers) == ([], [])
+        page.says(answered=sent, status=204, text="")
+        assert answers == [Response(204), Response(204)]
+
+    @pytest.mark.parametrize(
+        "other",
+        [heartbeat("2025-06-01T12:00:09.000Z", "2025-06-01T12:00:15.000Z"), heartbeat(NOON, NOON, run="run-2")],
+        ids=["later", "another run"],
+    )
+    def test_what_the_page_did_not_send_is_sent(self, other: Request) -> None:
+        """A later window, and one of another run."""
+        page, inner = Page(), MemoryTransport()
+        page.says(
+            signal="frozen",
+            at=ORIGIN_MS,
+            sent={"runId": "run-1", "startedAt": NOON, "endedAt": "2025-06-01T12:00:09.000Z"},
+        )
+        RelayedTransport(inner, page.link, "omit").send_on_exit(other, lambda _answer: None)
+        assert inner.on_exit == [other]
+
+    def test_a_page_that_got_no_answer_leaves_the_window_in_doubt(self) -> None:
+        """It may have arrived, as with any exit."""
+        page = Page()
+        sent = {"runId": "run-1", "startedAt": NOON, "endedAt": "2025-06-01T12:00:09.000Z"}
+        page.says(signal="frozen", at=ORIGIN_MS, sent=sent)
+        page.says(answered=sent, why="TypeError: failed")
+        answers = list[Answer]()
+        RelayedTransport(MemoryTransport(), page.link, "omit").send_on_exit(
+            heartbeat(NOON, "2025-06-01T12:00:09.000Z"), answers.append
+        )
+        assert answers == [NoAnswer("TypeError: failed")]
+
+    def test_a_window_leaves_only_when_the_page_knows_of_it(self) -> None:
+        """Else the page, left at that moment, would send the same window at the same time."""
+
+        async def play() -> None:
+            page, inner = Page(), MemoryTransport()
+            page.says(hello=1, at=ORIGIN_MS, visible=True)
+            sending = asyncio.ensure_future(
+                RelayedTransport(inner, page.link, "omit").send(heartbeat(NOON, NOON), timeout_ms=1_000)
+            )
+            await asyncio.sleep(0)
+            assert inner.sent == []
+            page.says(pong=page.told[-1]["ping"])
+            assert await sending == Response(204)
+            assert len(inner.sent) == 1
+
+        asyncio.run(play())
+
+
+class TestKernel:
+    """An ordinary kernel, whose clock is another machine's."""
+
+    def test_the_quickest_message_tells_how_the_clocks_differ(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An event that waited behind a cell is charged when it happened."""
+        now_s = 1_000.0
+        monkeypatch.setattr("tb_browser.hosts.plain.time.monotonic", lambda: now_s)
+        heard = list[float]()
+        host = KernelHost(lambda _message: None)
+        host.link.watch(lambda _signal, at_ms: heard.append(at_ms), inputs=False)
+        host.take({"hello": 1, "at": 500.0, "visible": True})
+        now_s += 60
+        host.take({"signal": "hidden", "at": 2_500.0})
+        assert heard == [1_002_000.0]
+
+    def test_a_page_that_falls_silent_is_taken_to_be_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No sign of life while the kernel is idle: time ended with the last sign, and goes on with the next."""
+        now_s = 1_000.0
+        monkeypatch.setattr("tb_browser.hosts.plain.time.monotonic", lambda: now_s)
+        monkeypatch.setattr(kernel_module, "LOOK_S", 0.001)
+        monkeypatch.setattr(kernel_module, "SILENT_MS", 3)
+
+        async def play() -> list[tuple[Signal, float]]:
+            nonlocal now_s
+            heard = list[tuple[Signal, float]]()
+            host = KernelHost(lambda _message: None)
+            stop = host.watch(lambda signal, at_ms: heard.append((signal, at_ms)), inputs=False)
+            host.take({"hello": 1, "at": 500.0, "visible": True})
+            host.take({"pulse": 1_500.0})
+            for _ in range(50):
+                now_s += 0.001
+                await asyncio.sleep(0.002)
+            now_s += 5
+            host.take({"pulse": 6_600.0})
+            stop()
+            return heard
+
+        (gone, gone_ms), (back, _) = asyncio.run(play())
+        assert (gone, back) == (Signal.FROZEN, Signal.THAWED)
+        assert gone_ms == pytest.approx(1_000_000, abs=1_100)
