@@ -16,7 +16,12 @@ export default {
       link.heard = performance.now();
       page.told(message);
       // A kernel that was restarted leaves its lock: what it last told is no longer right.
-      if (message.held) navigator.locks.request(name, page.stop);
+      if (message.held) {
+        navigator.locks.request(name, () => {
+          link.gone = true;
+          page.stop();
+        });
+      }
     };
     if (channel) channel.onmessage = ({ data }) => data.to === "page" && take(data);
     model.on("msg:custom", ({ relay }) => relay && take(relay));
@@ -51,16 +56,17 @@ export default {
       const shown = model.get("shown");
       const link = links.get(model.get("key"));
       const now = performance.now();
-      const running = shown.state === "running";
+      const stated = link?.gone ? "stopped" : shown.state;
+      const running = stated === "running";
       const seconds = Math.floor((shown.active_ms + (running && link ? now - link.since : 0)) / 1000);
-      const busy = shown.state !== "ended" && link && now - link.heard > QUIET_MS;
+      const busy = (running || stated === "paused") && link && now - link.heard > QUIET_MS;
       badge.setAttribute("aria-label", `Learning time: ${shown.name}`);
-      badge.dataset.state = busy ? "busy" : shown.state;
+      badge.dataset.state = busy ? "busy" : stated;
       write(time, `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")}`);
-      write(state, busy ? "busy" : shown.state + (shown.visibility_known ? "" : ", visibility unknown"));
+      write(state, busy ? "busy" : stated + (shown.visibility_known ? "" : ", visibility unknown"));
       write(delivery, deliveryText(shown));
-      write(button, shown.state === "paused" ? "Resume" : "Pause");
-      button.hidden = shown.state === "ended";
+      write(button, stated === "paused" ? "Resume" : "Pause");
+      button.hidden = stated === "ended" || stated === "stopped";
     };
     model.on("change:shown", draw);
     const timer = setInterval(draw, 500);

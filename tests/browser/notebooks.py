@@ -42,6 +42,12 @@ class Notebook:
         idle = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
         self.page.wait_for_selector(idle, state="attached", timeout=START_S * 1000)
 
+    def write_cell(self, index: int, source: str) -> None:
+        """Put other code into a cell."""
+        self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.insert_text(source)
+
     def run_cell(self, index: int) -> None:
         """Run a code cell as a person does, by Shift+Enter."""
         self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
@@ -76,14 +82,18 @@ class Notebook:
             found.append((end - active - inactive, end, active, inactive))
         return sorted(found)
 
-    def account(self, until_ms: float) -> tuple[float, float, float]:
-        """Start, active and inactive ms, once all up to `until_ms` has come; windows must touch, and be of one run."""
+    def settled(self, until_ms: float) -> list[tuple[float, float, float, float]]:
+        """The windows, once all up to `until_ms` has come, which are all of one run."""
         deadline = time.monotonic() + 5
         while (not self.spans() or self.spans()[-1][1] < until_ms - 50) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.5)  # what is sent twice comes a little later
-        spans = self.spans()
         assert len({event.run_id for event in self.site.platform.events}) == 1
+        return self.spans()
+
+    def account(self, until_ms: float) -> tuple[float, float, float]:
+        """Start, active and inactive ms, once all up to `until_ms` has come; windows must touch, and be of one run."""
+        spans = self.settled(until_ms)
         for (_, end, *_), (start, *_) in pairwise(spans):
             assert abs(start - end) < 3
         return spans[0][0], sum(span[2] for span in spans), sum(span[3] for span in spans)

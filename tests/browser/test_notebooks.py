@@ -1,5 +1,6 @@
 """One line in a notebook's cell: what the platform received, in real notebooks."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from tb_browser.testing.browser import RealBrowser
 from tests.browser.console_guard import Console
 from tests.browser.notebooks import Notebook, jupyter
 from tests.browser.site import Site
+
+TRACK_RUN = """from tb_browser.notebook import track
+track(
+id="fractions-1", name="Fractions", course={"subject": "Math", "grade": 3}, user_key="student",
+run_id="0b6f5c0e-6a0f-4a64-9f6e-1d9b6f4f7a10", time={"retry": {"settle_ms": 1000}})"""
 
 NEAR_MS = 60
 """A loaded machine lets this much pass between a moment and our note of it."""
@@ -25,14 +31,19 @@ def notebooks() -> Path:
 
 
 @pytest.fixture
-def lite(real_browser: RealBrowser, site: Site, console: Console, notebooks: Path) -> Notebook:  # noqa: ARG001
-    """The example lesson in JupyterLite, its package installed by its first cell and the badge shown by its second."""
+def lesson(real_browser: RealBrowser, site: Site, console: Console, notebooks: Path) -> Notebook:  # noqa: ARG001
+    """The example lesson, opened in JupyterLite."""
     console.expect("Failed to load resource.*/notebooks/lite/")  # JupyterLite asks for files that may be there
-    notebook = Notebook(real_browser, site, f"{site.url}/notebooks/lite/notebooks/index.html?path=lesson.ipynb")
-    notebook.run_cell(0)
-    notebook.run_cell(1)
-    notebook.wait_for_state("running")
-    return notebook
+    return Notebook(real_browser, site, f"{site.url}/notebooks/lite/notebooks/index.html?path=lesson.ipynb")
+
+
+@pytest.fixture
+def lite(lesson: Notebook) -> Notebook:
+    """The same, its package installed by its first cell and the badge shown by its second."""
+    lesson.run_cell(0)
+    lesson.run_cell(1)
+    lesson.wait_for_state("running")
+    return lesson
 
 
 def near(ms: float) -> Any:
@@ -65,15 +76,41 @@ def test_jupyterlite_reports_a_tab_that_is_closed_while_a_cell_runs(lite: Notebo
     button.focus()
     lite.page.keyboard.press("Enter")
     lite.wait_for_state("running")
-    lite.page.locator(".jp-CodeCell .cm-content").nth(2).click()
-    lite.page.keyboard.press("ControlOrMeta+a")
-    lite.page.keyboard.insert_text("while True: pass")
-    lite.page.keyboard.press("Shift+Enter")
+    lite.write_cell(2, "while True: pass")
+    lite.run_cell(2)
     lite.wait_for_state("busy", 10)
     _, left_ms = lite.leave()
     started_ms, active_ms, inactive_ms = lite.account(left_ms)
     assert active_ms + inactive_ms == near(left_ms - started_ms)
     assert 600 < inactive_ms < 2_000
+
+
+@pytest.mark.nightly
+def test_a_restarted_kernel_goes_on_with_the_run_that_is_passed(lesson: Notebook) -> None:
+    """The page forgets the old kernel, the new one delivers what that had left, and nothing counts twice.
+
+    Nightly: two starts of a kernel take 40 s.
+    """
+    lesson.write_cell(1, TRACK_RUN)
+    lesson.run_cell(0)
+    lesson.run_cell(1)
+    lesson.wait_for_state("running")
+    lesson.page.wait_for_timeout(3_000)
+    restarted_ms = time.time() * 1000
+    lesson.page.get_by_role("menuitem", name="Kernel").click()
+    lesson.page.get_by_role("menuitem", name="Restart Kernel…").first.click()
+    lesson.page.locator(".jp-Dialog button.jp-mod-accept").click()
+    lesson.wait_for_state("stopped")
+    lesson.run_cell(0)
+    lesson.run_cell(1)
+    lesson.wait_for_state("running")
+    lesson.page.wait_for_timeout(4_000)
+    _, left_ms = lesson.leave()
+    (_, end_ms, before_ms, _), *after = lesson.settled(left_ms)
+    assert abs(end_ms - restarted_ms) < 1_500
+    assert before_ms > 3_000
+    assert after[0][0] > end_ms
+    assert after[-1][1] == near(left_ms)
 
 
 def test_an_ordinary_kernel_counts_what_the_page_lived(
