@@ -44,7 +44,7 @@ def assemble(dist: Path = DIST) -> Path:
         place_wheel(build_wheel(WORK / "wheel"), dist)
         shutil.rmtree(dist / "timeback", ignore_errors=True)
         shutil.copytree(STATIC / "timeback", dist / "timeback")
-        shutil.copyfile(ROOT / "tb_browser" / "javascript" / "page.js", dist / "page.js")
+        shutil.copyfile(ROOT / "tb_browser" / "assets" / "page.js", dist / "page.js")
         _write_manifest(dist, parts=parts, sources=sources)
     return dist
 

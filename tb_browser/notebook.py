@@ -22,7 +22,7 @@ from tb_browser.auth import Auth
 from tb_browser.client import CourseInput, Timeback, TimeInput, create_client
 from tb_browser.errors import ActivityInProgressError
 
-_JAVASCRIPT: Final = files("tb_browser") / "javascript"
+_ASSETS: Final = files("tb_browser") / "assets"
 _SHOW_MS: Final = 1_000.0
 
 _badges: list["Badge"] = []
@@ -30,7 +30,7 @@ _badges: list["Badge"] = []
 
 
 def _text(name: str) -> str:
-    return (_JAVASCRIPT / name).read_text(encoding="utf-8")
+    return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 class Badge(anywidget.AnyWidget):

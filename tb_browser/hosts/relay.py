@@ -1,4 +1,4 @@
-"""A page that Python cannot see, as it tells of itself: what `javascript/page.js` posts, and what it is told.
+"""A page that Python cannot see, as it tells of itself: what `assets/page.js` posts, and what it is told.
 
     page → Python   {signal, at, sent?}  {pulse}  {hello, at, visible}  {pong}  {answered, status, text | why}
     Python → page   {hello}  {inputs}  {ping}  {guard}  {here}  {held}

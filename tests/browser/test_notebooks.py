@@ -8,7 +8,7 @@ import pytest
 
 from static.notebooks import build
 from tb_browser.testing.browser import RealBrowser
-from tests.browser.console_guard import Console
+from tb_browser.testing.console import Console
 from tests.browser.notebooks import Notebook, jupyter
 from tests.browser.site import Site
 
