@@ -1,8 +1,10 @@
 """`.venv/bin/python -m static.notebooks`: build the example notebooks into static/build/.
 
-    static/build/lite/    JupyterLite, with Pyodide, its kernel and the badge beside it; nothing comes from elsewhere
+    static/build/lite/      JupyterLite, with Pyodide, its kernel and the badge beside it
+    static/build/marimo/    a marimo notebook, with the Pyodide that marimo asks for
 
-The parts are those of static/dist/ and the wheels of notebook_wheels.txt. What is up to date is left as it is.
+Nothing comes from elsewhere when they are opened. The parts are those of static/dist/ and the wheels of
+notebook_wheels.txt. What is up to date is left as it is.
 """
 
 import hashlib
@@ -14,16 +16,20 @@ import sys
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from dev.console import WORK, one_line_errors, run, say
+from dev.console import WORK, SetUpError, one_line_errors, run, say
 from dev.locking import exclusive
+from dev.uv import fetched_uv
 from static.assemble import DIST, assemble
-from static.parts import BROWSER_PLATFORM, STATIC
+from static.parts import BROWSER_PLATFORM, STATIC, copy_pyodide, development_modules
 from static.pyodide_lock import BROWSER, rewrite_lock
 
 NOTEBOOKS = STATIC / "build"
 EXAMPLES = STATIC / "examples"
-INPUTS = ("notebooks.py", "notebook_wheels.txt", "pyodide_lock.py")
+INPUTS = ("notebooks.py", "notebook_wheels.txt", "package-lock.json", "pyodide_lock.py")
+SOURCE_ONLY = "pyyaml"
+"""PyPI has no wheel of it for the browser; without its optional C part it is pure Python."""
 
 
 def build(target: Path = NOTEBOOKS) -> Path:
@@ -35,7 +41,9 @@ def build(target: Path = NOTEBOOKS) -> Path:
             return target
         shutil.rmtree(target, ignore_errors=True)
         (target / "lite").mkdir(parents=True)
-        _build_lite(target / "lite", _wheels())
+        wheels = _wheels()
+        _build_lite(target / "lite", wheels)
+        _build_marimo(target / "marimo", wheels)
         stamp.write_text(digest)
     return target
 
@@ -53,16 +61,31 @@ def _wheels() -> Path:
         aside = folder.with_suffix(".partial")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        wanted = aside / "wanted.txt"
-        wanted.write_text("\n".join(_for_browser(lock.read_text(encoding="utf-8"))))
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "-r", str(wanted)]
-        run(
-            [*command, "--only-binary=:all:", "--no-deps", "--retries", "2", "--dest", str(aside), *BROWSER_PLATFORM],
-            doing="fetch the wheels for notebooks",
-            remedy="Check the network, and pip's index-url if you use a mirror, and run the command again.",
+        blocks = _for_browser(lock.read_text(encoding="utf-8"))
+        built = [block for block in blocks if block.startswith(f"{SOURCE_ONLY}==")]
+        _pip(
+            "download",
+            aside,
+            [block for block in blocks if block not in built],
+            "--only-binary=:all:",
+            *BROWSER_PLATFORM,
         )
+        _pip("wheel", aside, built, "--no-binary=:all:", "--no-build-isolation", "--use-pep517")
         aside.rename(folder)
     return folder
+
+
+def _pip(command: str, folder: Path, blocks: list[str], *options: str) -> None:
+    wanted = folder / "wanted.txt"
+    wanted.write_text("\n".join(blocks))
+    common = ["--quiet", "--require-hashes", "--no-deps", "--retries", "2", "-r", str(wanted)]
+    target = ["--dest" if command == "download" else "--wheel-dir", str(folder)]
+    run(
+        [sys.executable, "-m", "pip", command, *common, *options, *target],
+        doing="fetch the wheels for notebooks",
+        remedy="Check the network, and pip's index-url if you use a mirror, and run the command again.",
+        env={**os.environ, "PYYAML_FORCE_LIBYAML": "0"},
+    )
 
 
 def _for_browser(lock: str) -> list[str]:
@@ -110,6 +133,36 @@ def _build_lite(target: Path, wheels: Path) -> None:
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     shutil.copytree(source / "out", target, dirs_exist_ok=True)
+
+
+def _build_marimo(target: Path, wheels: Path) -> None:
+    """What `marimo export --offline` would make, had it a mirror of everything; from wheels that are here already."""
+    say("build the marimo notebook")
+    export = [sys.executable, "-m", "marimo", "export", "html-wasm", str(EXAMPLES / "marimo" / "lesson.py")]
+    run(
+        [*export, "--mode", "run", "--no-sandbox", "--force", "--output", str(target)],
+        doing="build the marimo notebook",
+        remedy="Run the command again; what it said above tells more.",
+        env={**os.environ, "PATH": f"{fetched_uv().parent}{os.pathsep}{os.environ['PATH']}"},
+    )
+    pyodide = target / "pyodide"
+    copy_pyodide(development_modules() / "pyodide-for-marimo", pyodide)
+    for wheel in [*wheels.glob("*.whl"), *(DIST / "pyodide").glob("*.whl")]:
+        shutil.copy(wheel, pyodide)
+    rewrite_lock(pyodide)  # without tb-browser: what the lock names is installed without its extras
+    for wheel in [*pyodide.glob("*.whl"), shutil.copy(next((DIST / "wheels").glob("*.whl")), pyodide)]:
+        name = canonicalize_name(Path(wheel).name.partition("-")[0])
+        page = target / "simple" / name / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f'<!doctype html><a href="../../pyodide/{Path(wheel).name}">{Path(wheel).name}</a>')
+    index = target / "index.html"
+    page = index.read_text(encoding="utf-8")
+    before, element, after = page.partition('<marimo-wasm hidden=""')
+    if not element:
+        raise SetUpError("marimo's page no longer says where its parts are: pin marimo in tests/requirements.in.")
+    parts = (("index", "./pyodide/"), ("lockfile", "./pyodide/pyodide-lock.json"))
+    told = "".join(f' data-pyodide-{name}-url="{url}"' for name, url in parts)
+    index.write_text(f'{before}{element}{told} data-pypi-index-url="./simple"{after}', encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from dev.console import run
+from dev.console import WORK, run
+from dev.locking import exclusive
 from static.pyodide_lock import rewrite_lock
 
 STATIC = Path(__file__).resolve().parent
@@ -25,7 +26,7 @@ def fetch_parts(target: Path) -> None:
     """Fill the new folder `target` with pyodide/ and pyscript/."""
     target.mkdir(parents=True)
     modules = _fetch_npm_packages(target / "npm")
-    _copy_pyodide(modules / "pyodide", target / "pyodide")
+    copy_pyodide(modules / "pyodide", target / "pyodide")
     shutil.copytree(modules / "@pyscript" / "core" / "dist", target / "pyscript")
     shutil.rmtree(target / "npm")
     _fetch_wheels(target / "pyodide")
@@ -34,18 +35,36 @@ def fetch_parts(target: Path) -> None:
 
 def _fetch_npm_packages(folder: Path) -> Path:
     folder.mkdir()
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(STATIC / name, folder)
-    run(
-        [sys.executable, "-c", NPM, "ci", "--omit=dev"],
-        doing="fetch Pyodide and PyScript by npm",
-        remedy="Check the network, and npm's registry setting if you use a mirror, and run the command again.",
-        cwd=folder,
-    )
+    _npm_ci(folder, "--omit=dev")
     return folder / "node_modules"
 
 
-def _copy_pyodide(package: Path, target: Path) -> None:
+def _npm_ci(folder: Path, *options: str) -> None:
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(STATIC / name, folder)
+    run(
+        [sys.executable, "-c", NPM, "ci", *options],
+        doing="fetch npm's packages",
+        remedy="Check the network, and npm's registry setting if you use a mirror, and run the command again.",
+        cwd=folder,
+    )
+
+
+def development_modules() -> Path:
+    """All of npm's packages in package.json, those of the tests and of the notebooks' site too: node_modules."""
+    wanted, folder = (STATIC / "package-lock.json").read_text(), WORK / "npm"
+    with exclusive(WORK / "npm.lock"):
+        stamp = folder / "fetched.json"
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            _npm_ci(folder)
+            stamp.write_text(wanted)
+    return folder / "node_modules"
+
+
+def copy_pyodide(package: Path, target: Path) -> None:
+    """Copy what a browser loads of npm's package."""
     target.mkdir()
     for name in PYODIDE_FILES:
         shutil.copyfile(package / name, target / name)

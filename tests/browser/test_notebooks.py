@@ -113,6 +113,26 @@ def test_a_restarted_kernel_goes_on_with_the_run_that_is_passed(lesson: Notebook
     assert after[-1][1] == near(left_ms)
 
 
+def test_marimo_counts_what_the_page_lived(
+    real_browser: RealBrowser,
+    site: Site,
+    console: Console,
+    notebooks: Path,  # noqa: ARG001 - built by then
+) -> None:
+    """Hidden, shown, closed: marimo in the browser runs its cells by itself, and every millisecond counts once."""
+    notebook = Notebook(real_browser, site, f"{site.url}/notebooks/marimo/index.html")
+    notebook.wait_for_state("running")
+    notebook.page.wait_for_timeout(1_000)
+    notebook.tab.hide()
+    notebook.page.wait_for_timeout(800)
+    notebook.tab.show()
+    notebook.page.wait_for_timeout(1_200)
+    (hidden_ms, shown_ms), left_ms = notebook.leave()
+    started_ms, active_ms, inactive_ms = notebook.account(left_ms)
+    assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
+    assert inactive_ms == near(shown_ms - hidden_ms)
+
+
 def test_an_ordinary_kernel_counts_what_the_page_lived(
     real_browser: RealBrowser, site: Site, console: Console, tmp_path: Path
 ) -> None:
