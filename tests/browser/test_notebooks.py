@@ -50,19 +50,24 @@ def near(ms: float) -> Any:
     return pytest.approx(ms, abs=NEAR_MS)
 
 
+def assert_hidden_and_left_count(notebook: Notebook) -> None:
+    """Hide the tab, show it, close it: every millisecond has arrived once, as what it was."""
+    notebook.page.wait_for_timeout(1_000)
+    notebook.tab.hide()
+    notebook.page.wait_for_timeout(800)
+    notebook.tab.show()
+    notebook.page.wait_for_timeout(1_200)
+    (hidden_ms, shown_ms), left_ms = notebook.leave()
+    started_ms, active_ms, inactive_ms = notebook.account(left_ms)
+    assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
+    assert inactive_ms == near(shown_ms - hidden_ms)
+
+
 def test_jupyterlite_counts_what_the_page_lived(lite: Notebook) -> None:
     """Cell run again, hidden, shown, closed: one run, and every millisecond of it once."""
     lite.run_cell(1)
     lite.wait_for_state("running")
-    lite.page.wait_for_timeout(1_000)
-    lite.tab.hide()
-    lite.page.wait_for_timeout(800)
-    lite.tab.show()
-    lite.page.wait_for_timeout(1_200)
-    (hidden_ms, shown_ms), left_ms = lite.leave()
-    started_ms, active_ms, inactive_ms = lite.account(left_ms)
-    assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
-    assert inactive_ms == near(shown_ms - hidden_ms)
+    assert_hidden_and_left_count(lite)
 
 
 def test_jupyterlite_reports_a_tab_that_is_closed_while_a_cell_runs(lite: Notebook) -> None:
@@ -116,21 +121,12 @@ def test_a_restarted_kernel_goes_on_with_the_run_that_is_passed(lesson: Notebook
 def test_marimo_counts_what_the_page_lived(
     real_browser: RealBrowser,
     site: Site,
-    console: Console,
     notebooks: Path,  # noqa: ARG001 - built by then
 ) -> None:
     """Hidden, shown, closed: marimo in the browser runs its cells by itself, and every millisecond counts once."""
     notebook = Notebook(real_browser, site, f"{site.url}/notebooks/marimo/index.html")
     notebook.wait_for_state("running")
-    notebook.page.wait_for_timeout(1_000)
-    notebook.tab.hide()
-    notebook.page.wait_for_timeout(800)
-    notebook.tab.show()
-    notebook.page.wait_for_timeout(1_200)
-    (hidden_ms, shown_ms), left_ms = notebook.leave()
-    started_ms, active_ms, inactive_ms = notebook.account(left_ms)
-    assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
-    assert inactive_ms == near(shown_ms - hidden_ms)
+    assert_hidden_and_left_count(notebook)
 
 
 def test_an_ordinary_kernel_counts_what_the_page_lived(
@@ -144,12 +140,4 @@ def test_an_ordinary_kernel_counts_what_the_page_lived(
         notebook.wait_for_kernel()
         notebook.run_cell(0)
         notebook.wait_for_state("running")
-        notebook.page.wait_for_timeout(1_000)
-        notebook.tab.hide()
-        notebook.page.wait_for_timeout(800)
-        notebook.tab.show()
-        notebook.page.wait_for_timeout(1_200)
-        (hidden_ms, shown_ms), left_ms = notebook.leave()
-        started_ms, active_ms, inactive_ms = notebook.account(left_ms)
-    assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
-    assert inactive_ms == near(shown_ms - hidden_ms)
+        assert_hidden_and_left_count(notebook)
