@@ -137,7 +137,5 @@ def test_an_ordinary_kernel_counts_what_the_page_lived(
     console.expect("Shared module @jupyterlite/services doesn't exist")
     with jupyter(tmp_path, [TRACK.format(url=site.url)]) as url:
         notebook = Notebook(real_browser, site, url)
-        notebook.wait_for_kernel()
-        notebook.run_cell(0)
-        notebook.wait_for_state("running")
+        notebook.track(0)
         assert_hidden_and_left_count(notebook)
