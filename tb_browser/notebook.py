@@ -16,14 +16,18 @@ from typing import Any, Final
 
 import anywidget
 import traitlets
+from IPython.core.getipython import get_ipython
 
 from tb_browser.activity import Activity
 from tb_browser.auth import Auth
+from tb_browser.backlog import owner_of
 from tb_browser.client import CourseInput, Timeback, TimeInput, create_client
 from tb_browser.errors import ActivityInProgressError
 
 _ASSETS: Final = files("tb_browser") / "assets"
 _SHOW_MS: Final = 1_000.0
+_KEPT: Final = "tb_browser"
+"""Where a cell's metadata keep the run."""
 
 _badges: list["Badge"] = []
 """The badge of the activity that runs, or ran last."""
@@ -41,6 +45,8 @@ class Badge(anywidget.AnyWidget):
     key: Any = traitlets.Unicode().tag(sync=True)
     channel: Any = traitlets.Unicode().tag(sync=True)
     shown: Any = traitlets.Dict().tag(sync=True)
+    kept: Any = traitlets.Dict().tag(sync=True)
+    """What the page is to write into the metadata of a cell, and which cell that is."""
 
     def __init__(self, client: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         key = str(uuid.uuid4())
@@ -109,6 +115,13 @@ class Badge(anywidget.AnyWidget):
         }
 
 
+def _cell_metadata() -> Mapping[str, Any]:
+    """What a Jupyter page sends along with the cell that runs now: its metadata, and its `cellId`."""
+    kernel: Any = getattr(get_ipython(), "kernel", None)
+    message: Mapping[str, Any] | None = kernel and kernel.get_parent()
+    return (message or {}).get("metadata") or {}
+
+
 def track(
     *,
     id: str,  # noqa: A002 - the field's name everywhere else
@@ -124,7 +137,8 @@ def track(
 
     The arguments are those of `activity.start()` and `create_client()`; with an ordinary kernel `base_url` is needed in
     full. Running the cell again shows the same activity again. After a kernel's restart a new run begins, unless
-    `run_id` is passed; what the old kernel had not delivered is delivered then.
+    `run_id` is passed, or `user_key`: for that user, and for no one who gets a copy, the run is kept in the metadata of
+    the cell. What the old kernel had not delivered is delivered then.
 
     Raises InvalidInputError; ActivityInProgressError if another activity of this notebook still runs.
     """
@@ -133,9 +147,17 @@ def track(
         if shown.activity.id != id or run_id not in (None, shown.activity.run_id):
             raise ActivityInProgressError(shown.activity.id, shown.activity.run_id)
         return shown
+    cell, whose = _cell_metadata(), {"id": id, "owner": owner_of(str(user_key))}
+    match cell.get(_KEPT):
+        case {"run_id": str(kept_run_id), **rest} if user_key is not None and run_id is None and rest == whose:
+            run_id = kept_run_id
+        case _:
+            pass
     badge = Badge(
         {"base_url": base_url, "auth": auth, "user_key": user_key},
         {"id": id, "name": name, "course": course, "run_id": run_id, "time": time},
     )
+    if user_key is not None and "cellId" in cell:
+        badge.kept = {"cell": cell["cellId"], _KEPT: {**whose, "run_id": badge.activity.run_id}}
     _badges[:] = [badge]
     return badge

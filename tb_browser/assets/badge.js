@@ -26,6 +26,14 @@ export default {
     if (channel) channel.onmessage = ({ data }) => data.to === "page" && take(data);
     model.on("msg:custom", ({ relay }) => relay && take(relay));
     model.on("change:shown", () => (link.since = link.heard = performance.now()));
+    // Python gets a cell's metadata with the cell (track() in notebook.py); only the page can write them.
+    const keep = () => {
+      const { cell: id, ...metadata } = model.get("kept");
+      for (const cell of (id && model.widget_manager?.context?.model?.cells) || [])
+        if (cell.id === id) for (const [name, value] of Object.entries(metadata)) cell.setMetadata(name, value);
+    };
+    model.on("change:kept", keep);
+    keep();
     links.set(model.get("key"), link);
     return () => {
       page.stop();
