@@ -1,4 +1,4 @@
-"""`.venv/bin/python -m static.notebooks`: build the example notebooks into static/build/.
+"""`python3 -m static`: build the example notebooks into static/build/.
 
     static/build/lite/      JupyterLite, with Pyodide, its kernel and the badge beside it
     static/build/marimo/    a marimo notebook, with the Pyodide that marimo asks for

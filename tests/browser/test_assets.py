@@ -17,7 +17,7 @@ document.title = await pyodide.runPythonAsync(`import tb_browser; tb_browser.__n
 
 LOAD_PACKAGE = 'await pyodide.loadPackage("tb-browser");'
 MICROPIP = """await pyodide.loadPackage("micropip");
-await pyodide.runPythonAsync(`import micropip; await micropip.install("tb-browser")`);"""
+await pyodide.runPythonAsync(`import micropip; await micropip.install("%s")`);"""
 
 PYSCRIPT = """<!doctype html><link rel="icon" href="data:,">
 <link rel="stylesheet" href="/static/pyscript/core.css">
@@ -32,7 +32,8 @@ HEAR_WORKER = "<script>new BroadcastChannel('title').onmessage = ({data}) => { d
 
 PAGES = {
     "loadPackage": PYODIDE % LOAD_PACKAGE,
-    "micropip": PYODIDE % MICROPIP,
+    "micropip": PYODIDE % (MICROPIP % "tb-browser"),
+    "micropip, the wheel itself": PYODIDE % (MICROPIP % "/static/wheels/tb_browser-0.1.0-py3-none-any.whl"),
     "PyScript": PYSCRIPT % ("py", "", SHOW_ON_PAGE),
     "PyScript worker": PYSCRIPT % ("py", " worker", SHOW_FROM_WORKER) + HEAR_WORKER,
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from static.notebooks import build
 from tb_browser.testing.browser import RealBrowser
@@ -64,8 +65,10 @@ def assert_hidden_and_left_count(notebook: Notebook) -> None:
 
 
 def test_jupyterlite_counts_what_the_page_lived(lite: Notebook) -> None:
-    """Cell run again, hidden, shown, closed: one run, and every millisecond of it once."""
-    lite.run_cell(1)
+    """All cells run again, hidden, shown, closed: one run, and every millisecond of it once."""
+    lite.page.get_by_role("menuitem", name="Run", exact=True).click()
+    lite.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    expect(lite.page.locator(".jp-CodeCell").nth(2)).to_contain_text("Fraction(5, 6)", timeout=30_000)
     lite.wait_for_state("running")
     assert_hidden_and_left_count(lite)
 
