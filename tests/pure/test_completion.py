@@ -17,6 +17,7 @@ class World:
 
     def __init__(self, *, time: bool = True) -> None:
         self.host = ManualHost()
+        self.host.random = lambda: 0.5  # pyright: ignore[reportAttributeAccessIssue] - no heartbeat within 5 s
         self.status = 204
         self.gone = False
         self.transport = MemoryTransport(answer=self._answer)
