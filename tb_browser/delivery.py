@@ -118,8 +118,7 @@ class Delivery:
         self.hold()
         self._held = False
         self._cancel_retry()
-        self._running += 1
-        await self._run()
+        await self._run_again()
         if self._backlog.in_flight:
             self._landed = self._landed or asyncio.get_running_loop().create_future()
             await asyncio.wait([self._landed], timeout=LANDING_S)
@@ -187,6 +186,11 @@ class Delivery:
     def _start_run(self) -> None:
         if not self._running and self._host.spawn(self._run()):
             self._running += 1
+
+    async def _run_again(self) -> None:
+        """Run even if a run is under way: that one may be past the step that matters."""
+        self._running += 1
+        await self._run()
 
     async def _run(self) -> None:
         try:
@@ -310,7 +314,7 @@ class Delivery:
         if isinstance(error, UnreachableError | UnavailableError):
             self._ask_for_user = self._ask_again = True  # an outage is no answer: ask when windows are delivered again
         elif self._backlog.knows_user and self._retry_timer is None and not self._held:
-            self._start_run()  # what pages before this one left can be told apart now
+            await self._run_again()  # what pages before this one left can be told apart now
 
     async def _verify(self) -> Answer:
         answer = await self._courier.ask(self._courier.verification())

@@ -1128,6 +1128,32 @@ class TestUsers:
         page.host.advance(17_000)
         assert {entry.owner for entry in entries_in(page.storage)} == {owner_of("student-1")}
 
+    def test_who_the_user_is_may_become_known_during_a_run(self) -> None:
+        """What another tab left is taken over all the same, although that run had looked for it before."""
+
+        async def play() -> int:
+            page, tasks = Page(user_key=None), set[asyncio.Task[None]]()
+            page.host.spawn = lambda work: tasks.add(asyncio.ensure_future(work)) or True
+            known, sent = asyncio.Event(), asyncio.Event()
+
+            async def send(request: Request, *, timeout_ms: float) -> Answer:  # noqa: ARG001
+                await (known if request.url.endswith("/user/verify") else sent).wait()
+                return page.answered(request)
+
+            page.transport.send = send
+            page.start()
+            await asyncio.sleep(0)
+            Shelf(page.storage).put(waiting_entry(-60, owner=owner_of("student-1")))
+            page.host.advance(15_000)
+            for step in (known, sent):
+                await asyncio.sleep(0.01)
+                step.set()
+            await asyncio.sleep(0.01)
+            assert all(task.done() for task in tasks)
+            return page.stats.recovered
+
+        assert asyncio.run(play()) == 1
+
     def test_only_the_same_tab_recovers_what_nobody_owns(self) -> None:
         """Before it is known who is signed in, another tab neither sends nor counts what this one left."""
         old = Page(user_key=None, verify=UNAVAILABLE, answer=UNAVAILABLE)
