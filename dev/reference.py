@@ -26,7 +26,13 @@ CHAPTERS = {
 }
 NOT_FOR_USERS = {"Activity": ("on_", "counted_until_ms"), "Auth": ("ask", "flow", "last_known")}
 """What other modules of the house call; users have no use for it."""
-SPELLED_OUT = {"Text": "str", "PositiveMs": "int", "CourseInput": "Course | Mapping[str, Any]", "Handler": "Callable"}
+SPELLED_OUT = {
+    "Text": "str",
+    "PositiveMs": "int",
+    "SessionMs": "int",
+    "CourseInput": "Course | Mapping[str, Any]",
+    "Handler": "Callable",
+}
 
 
 def page() -> str:

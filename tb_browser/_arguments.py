@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Final, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_snake
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 
 from tb_browser.errors import InvalidInputError
@@ -18,18 +18,19 @@ SHOWN: Final = 60
 
 def as_mapping(field: str, given: object, remedy: str) -> dict[str, Any]:
     """A mapping as a dict; an object from JavaScript counts as one. Raises InvalidInputError."""
-    to_py = getattr(given, "to_py", None)
-    mapping: object = to_py() if callable(to_py) else given
+    mapping = from_js(given)
     if not _is_mapping(mapping):
         raise InvalidInputError(field, f"{_shown(given)} is no mapping", remedy)
-    return {str(key): without_js_null(value) for key, value in mapping.items()}
+    return {str(key): value for key, value in mapping.items()}
 
 
-def without_js_null(value: Any) -> Any:
-    """None for JavaScript's `null`, which Pyodide tells from `undefined`; also inside mappings."""
+def from_js(value: Any) -> Any:
+    """Python's own for objects of JavaScript, functions excepted, and None for its `null`; also inside mappings."""
     if type(value).__name__ == "JsNull":
         return None
-    return {key: without_js_null(inner) for key, inner in value.items()} if _is_mapping(value) else value
+    if hasattr(value, "to_py") and not callable(value):
+        value = value.to_py()
+    return {key: from_js(inner) for key, inner in value.items()} if _is_mapping(value) else value
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -46,7 +47,7 @@ def validated[Model: BaseModel](
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise _explained(model, error.errors()[0], prefix, remedy) from None
+        raise explained(model, error, prefix, remedy) from None
 
 
 def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -68,7 +69,7 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
                     raise InvalidInputError(name, "there is no such argument", _nearest(name, known))
                 if snake in named:
                     raise InvalidInputError(name, "it is given in both spellings", f"Give {snake} alone.")
-                named[snake] = without_js_null(value)
+                named[snake] = from_js(value)
             for name, parameter in known.items():
                 if parameter.default is parameter.empty and name not in named:
                     raise InvalidInputError(name, "it is missing", _remedy(model, (name,)))
@@ -79,16 +80,33 @@ def keywords[**P, R](model: type[BaseModel]) -> Callable[[Callable[P, R]], Calla
     return decorate
 
 
-def _explained(model: type[BaseModel], details: ErrorDetails, prefix: str, remedy: str | None) -> InvalidInputError:
-    location = tuple(to_snake(part) if isinstance(part, str) else str(part) for part in details["loc"])
+def explained(
+    model: type[BaseModel], error: ValidationError, prefix: str = "", remedy: str | None = None
+) -> InvalidInputError:
+    """Our error for what pydantic found: a misspelt key first, as it may be why another one is missing."""
+    found = error.errors()
+    first = next((details for details in found if details["type"] == "extra_forbidden"), found[0])
+    location = _location(model, first)
+    # Of several kinds that a value may be, the last one is the widest: a number, not an integer.
+    details = [details for details in found if _location(model, details) == location][-1]
     field = ".".join([prefix, *location] if prefix else location) or model.__name__
     match details["type"]:
         case "missing":
             problem = "it is missing"
         case "extra_forbidden":
             parent = _inner(model, location[:-1]) or model
+            if (
+                str(details["loc"][-1]) in (location[-1], to_camel(location[-1]))
+                and location[-1] in parent.model_fields
+            ):
+                return InvalidInputError(field, "it is given in both spellings", f"Give {location[-1]} alone.")
             return InvalidInputError(field, "there is no such key", _nearest(location[-1], parent.model_fields))
         case "value_error":
+            told = details.get("ctx", {}).get("error")
+            if isinstance(told, InvalidInputError):  # from a rule between fields, which knows better
+                return InvalidInputError(
+                    ".".join([prefix, *location, told.field]).strip("."), told.problem, told.remedy
+                )
             problem = f"{details['msg'].removeprefix('Value error, ')}, got {_shown(details['input'])}"
         case "string_pattern_mismatch":
             problem = f"{_shown(details['input'])} has characters that do not belong in a URL"
@@ -97,15 +115,24 @@ def _explained(model: type[BaseModel], details: ErrorDetails, prefix: str, remed
     return InvalidInputError(field, problem, _remedy(model, location) if location or not remedy else remedy)
 
 
+def _location(model: type[BaseModel], details: ErrorDetails) -> tuple[str, ...]:
+    """The fields that lead to what is wrong, without pydantic's names for the kinds of a union."""
+    location = tuple(to_snake(part) if isinstance(part, str) else str(part) for part in details["loc"])
+    while len(location) > 1 and _inner(model, location[:-1]) is None:
+        location = location[:-1]
+    return location
+
+
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    near = get_close_matches(to_snake(name), known, n=1, cutoff=0.5)
+    asked = to_snake(name)
+    near = [full for full in known if full.startswith(asked)] or get_close_matches(asked, known, n=1, cutoff=0.5)
     return (f"Did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(known)}."
 
 
 def _remedy(model: type[BaseModel], location: tuple[str, ...]) -> str:
     parent = _inner(model, location[:-1]) or model
     info = parent.model_fields.get(location[-1]) if location else None
-    return (info.description if info else None) or f"See the documentation of {parent.__name__}."
+    return (info.description if info else None) or inspect.getdoc(parent) or ""
 
 
 def _inner(model: type[BaseModel], location: tuple[str, ...]) -> type[BaseModel] | None:

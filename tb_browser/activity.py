@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tb_browser import models
-from tb_browser._arguments import as_mapping, validated
+from tb_browser._arguments import as_mapping, from_js, validated
 from tb_browser._callbacks import Callbacks, ErrorContext
 from tb_browser._ledger import Window
 from tb_browser._outbox import Entry
@@ -206,7 +206,8 @@ class Activity:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.end_sync()
+        if not self._ended:  # a completion that failed is tried again on request only
+            self.end_sync()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,7 +215,8 @@ class Activity:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.end()
+        if not self._ended:
+            await self.end()
 
     # --- what delivery tells (delivery.Observer) ---
 
@@ -474,6 +476,7 @@ class Activity:
 
 
 def _metrics(metrics: object, fields: dict[str, Any]) -> Metrics | None:
+    metrics, fields = from_js(metrics), from_js(fields)
     if metrics is not None and fields:
         raise InvalidInputError("metrics", f"it is given, and {', '.join(fields)} besides", _METRICS_REMEDY)
     if isinstance(metrics, Metrics) or (metrics is None and not fields):

@@ -17,7 +17,6 @@
 
 Faults in the delivery of time reach `on_error(error, context)`; they are never raised into the page. What is asked for
 by name raises: an `end()` that cannot record its completion (`on_error` is told too), `user.me()`, `user.verify()`.
-Models that are made by hand, such as `Metrics(xp_earned="1")`, raise pydantic's ValidationError, a ValueError too.
 """
 
 from enum import StrEnum

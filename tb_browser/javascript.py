@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
-from tb_browser._arguments import as_mapping, without_js_null
+from tb_browser._arguments import as_mapping, from_js
 from tb_browser._callbacks import ErrorContext
 from tb_browser.activity import Activity
 from tb_browser.client import Timeback
@@ -89,7 +89,7 @@ class _Bridge:
 
     def sign_in_url(self, js_options: Any) -> Any:
         def url() -> str:
-            given = without_js_null(js_options)
+            given = from_js(js_options)
             return self._timeback.sign_in_url(**as_mapping("options", given if given is not None else {}, "{returnTo}"))
 
         return self._outcome(url)
@@ -119,7 +119,7 @@ class _Bridge:
 
     def end(self, activity: Activity, js_metrics: Any, js_told: Any) -> None:
         """Time ends before this returns, as in Python."""
-        self._promise(lambda: activity.end(without_js_null(js_metrics)), js_told)
+        self._promise(lambda: activity.end(from_js(js_metrics)), js_told)
 
     # --- inside ---
 

@@ -5,7 +5,7 @@ The source is api.md and protocol.md; milliseconds are whole numbers, as the ser
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from tb_browser.errors import LossReason
+from tb_browser._arguments import explained
+from tb_browser.errors import InvalidInputError, LossReason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,6 +47,10 @@ def _not_blank(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_not_blank), Field(description="Give some text.")]
 PositiveMs = Annotated[int, Field(gt=0, description="Give a whole number of milliseconds above 0.")]
+# Up to a year, so that a clock's reading (1,700,000,000,000) is not taken for a length of time.
+SessionMs = Annotated[
+    int, Field(ge=0, le=366 * 24 * 3_600_000, description="Give a session's length in whole milliseconds, 0 or more.")
+]
 Callback = Annotated[Callable[..., object] | None, Field(description="Give a function, sync or async.")]
 Instant = Annotated[int, PlainSerializer(iso_from_ms, return_type=str)]
 
@@ -65,7 +70,22 @@ class Wire(BaseModel):
     )
 
 
-class Course(Wire):
+class Given(Wire):
+    """The base of models that users make by hand: what is wrong raises InvalidInputError there too."""
+
+    if not TYPE_CHECKING:  # checkers know the fields
+
+        def __init__(self, /, **given: Any) -> None:
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise explained(type(self), error) from None
+
+        # As in pydantic's RootModel: validation of mappings goes without this `__init__`.
+        __init__.__pydantic_base_init__ = True
+
+
+class Course(Given):
     """Which course an activity belongs to: `subject` and `grade`, or `code`. One activity keeps one form."""
 
     subject: Annotated[Text | None, Field(description='Give text such as "Math".')] = None
@@ -82,7 +102,7 @@ class Course(Wire):
         return self
 
 
-class Retry(Wire):
+class Retry(Given):
     """How what could not be delivered is tried again (delivery.md, Answers and Ambiguity)."""
 
     first_ms: PositiveMs = 1_000
@@ -100,7 +120,7 @@ class Retry(Wire):
     """What becomes of a window that was sent, never answered, and is too old for the server to know it again."""
 
 
-class TimeTracking(Wire):
+class TimeTracking(Given):
     """How time is tracked: the numbers of time.md, in milliseconds."""
 
     heartbeat_ms: PositiveMs = 15_000
@@ -111,7 +131,7 @@ class TimeTracking(Wire):
         PositiveMs | None, Field(description="Give a whole number of milliseconds above 0, or None.")
     ] = None
     """After so long without input time is inactive, from the last input on. None: there is no such rule."""
-    retry: Retry = Retry()
+    retry: Annotated[Retry, Field(description="Give Retry(...), or a mapping of its fields.")] = Retry()
     """How what could not be delivered is tried again."""
 
 
@@ -164,14 +184,14 @@ class SignInOptions(Wire):
     ]
 
 
-class TimeSpent(Wire):
+class TimeSpent(Given):
     """How long a learner worked, as the app itself has measured it. It replaces the tracked time of the session."""
 
-    active_ms: Annotated[int, Field(ge=0, description="Give a whole number of milliseconds, 0 or more.")]
-    inactive_ms: Annotated[int, Field(ge=0, description="Give a whole number of milliseconds, 0 or more.")] = 0
+    active_ms: SessionMs
+    inactive_ms: SessionMs = 0
 
 
-class Metrics(Wire):
+class Metrics(Given):
     """What a learner achieved, for the single-session form of `end()` (protocol.md, POST /activity/submit)."""
 
     xp_earned: Annotated[int | float, Field(description="Give a number; it may be negative or fractional.")]
@@ -184,12 +204,14 @@ class Metrics(Wire):
 
     @model_validator(mode="after")
     def _questions_in_pairs(self) -> Self:
-        if (self.total_questions is None) != (self.correct_questions is None):
-            message = "total_questions and correct_questions go together"
-            raise ValueError(message)
-        if (self.correct_questions or 0) > (self.total_questions or 0):
-            message = "more correct_questions than total_questions"
-            raise ValueError(message)
+        total, correct = self.total_questions, self.correct_questions
+        if (total is None) != (correct is None):
+            missing = "total_questions" if total is None else "correct_questions"
+            problem = "it is missing: total_questions and correct_questions go together"
+            raise InvalidInputError(missing, problem, "Give both, or neither.")
+        if (correct or 0) > (total or 0):
+            problem = f"more correct_questions than total_questions, got {correct} of {total}"
+            raise InvalidInputError("correct_questions", problem, "Give total_questions at most.")
         return self
 
 

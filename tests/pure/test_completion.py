@@ -1,23 +1,34 @@
 """The single-session form of `end()`: flush the time, then one completion."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tb_browser import InvalidInputError, Metrics, RejectedError, TimeSpent, UnavailableError, create_client
+from tb_browser import (
+    Course,
+    InvalidInputError,
+    Metrics,
+    RejectedError,
+    Retry,
+    TimeSpent,
+    TimeTracking,
+    UnavailableError,
+    create_client,
+)
 from tb_browser._ports import Answer, NoAnswer, Request, Response
 from tb_browser.activity import Activity
-from tb_browser.hosts.manual import ManualHost
 from tb_browser.transports.memory import MemoryTransport
+from tests.driven import LuckyHost
+from tests.pure.test_arguments import FromJavaScript, JsNull
 
 
 class World:
     """A started activity, and a server whose answer to a completion can be chosen."""
 
     def __init__(self, *, time: bool = True) -> None:
-        self.host = ManualHost()
-        self.host.random = lambda: 0.5  # pyright: ignore[reportAttributeAccessIssue] - no heartbeat within 5 s
+        self.host = LuckyHost()  # no heartbeat falls within the first 15 s
         self.status = 204
         self.gone = False
         self.transport = MemoryTransport(answer=self._answer)
@@ -121,18 +132,27 @@ def test_without_metrics_there_is_none() -> None:
     [
         ({"xp_earned": float("nan")}, "xp_earned"),
         ({"xp_earned": float("inf")}, "xp_earned"),
-        ({"xp_earned": "12"}, "xp_earned"),
+        ({"xp_earned": "12"}, "xp_earned: input should be a valid number, got '12'. Give a number"),
+        ({"xp_earned": True}, "xp_earned: .*got True. Give a number"),
+        ({"xp_earned": None}, "xp_earned: .*got None. Give a number"),
+        ({"xp": 12}, "xp: there is no such key. Did you mean 'xp_earned'"),
+        ({"xp_earned": 1, "xpEarned": 1}, "xp_earned: it is given in both spellings. Give xp_earned alone"),
         ({"total_questions": 3}, "xp_earned"),
-        ({"xp_earned": 1, "total_questions": 3}, "go together"),
-        ({"xp_earned": 1, "total_questions": 3, "correct_questions": 4}, "more correct_questions"),
+        ({"xp_earned": 1, "total_questions": 3}, "correct_questions: it is missing.* Give both, or neither"),
+        ({"xp_earned": 1, "correct_questions": 3}, "total_questions: it is missing.* Give both, or neither"),
+        ({"xp_earned": 1, "total_questions": 3, "correct_questions": 4}, "correct_questions: .*got 4 of 3"),
+        ({"xp_earned": 1, "total_questions": True, "correct_questions": True}, "total_questions: .*got True"),
         ({"xp_earned": 1, "total_questions": 3.0, "correct_questions": 1}, "total_questions"),
-        ({"xp_earned": 1, "pct_complete": 101}, "pct_complete"),
+        ({"xp_earned": 1, "pct_complete": 101}, "pct_complete: .*Give a number from 0 to 100"),
+        ({"xp_earned": 1, "pct_complete": "50"}, "pct_complete: .*Give a number from 0 to 100"),
         ({"xp_earned": 1, "mastered_unit": 1}, "mastered_units"),
         ({"xp_earned": 1, "pct_complete": float("nan")}, "pct_complete"),
         ({"xp_earned": 1, "mastered_units": -1}, "mastered_units"),
         ({"xp_earned": 1, "time": 5_000}, "time"),
         ({"xp_earned": 1, "time": {"active_ms": 1.5}}, "time.active_ms"),
         ({"xp_earned": 1, "time": {"active_ms": -1}}, "time.active_ms"),
+        ({"xp_earned": 1, "time": {"active_ms": True}}, "time.active_ms"),
+        ({"xp_earned": 1, "time": {"active_ms": 1_748_779_200_000}}, "time.active_ms: .*a session's length"),
         ({"xp_earned": 1, "time": {"activeMs": 1, "pausedMs": 1}}, "time.paused_ms"),
     ],
 )
@@ -142,6 +162,38 @@ def test_wrong_metrics_end_nothing(fields: dict[str, object], named: str) -> Non
     with pytest.raises(InvalidInputError, match=named):
         world.host.run(world.activity.end(**fields))
     assert not world.activity.ended
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "message"),
+    [
+        (Metrics, {"xp_earned": "1"}, r"^xp_earned: input should be a valid number, got '1'\. Give a number"),
+        (Metrics, {"xp_earned": 1, "pct": 5}, r"^pct: there is no such key\. Did you mean 'pct_complete'"),
+        (Metrics, {"xp_earned": 1, "total_questions": 2}, r"^correct_questions: it is missing"),
+        (Metrics, {"xp_earned": 1, "time": {"activeMs": -1}}, r"^time\.active_ms: .*0 or more"),
+        (TimeSpent, {"active_ms": 1.5}, r"^active_ms: "),
+        (Course, {"subject": "Math"}, r"^Course: it needs exactly one of two forms.*`subject` and `grade`"),
+        (TimeTracking, {"retry": {"firstMs": 0}}, r"^retry\.first_ms: .*above 0"),
+        (Retry, {"ambiguous": "maybe"}, r'^ambiguous: .*"drop"'),
+    ],
+)
+def test_what_is_made_by_hand_is_explained_too(
+    model: Callable[..., object], fields: dict[str, object], message: str
+) -> None:
+    """A model that a user makes raises our error, as the mapping in its place would."""
+    with pytest.raises(InvalidInputError, match=message):
+        model(**fields)
+
+
+@pytest.mark.parametrize("field", ["time", "masteredUnits"])
+def test_objects_from_javascript_among_the_fields(field: str) -> None:
+    """What converts itself is taken at any depth, and `null` is nothing, also beside Python's own values."""
+    world = World(time=False)
+    value: Any = FromJavaScript({"activeMs": 6_000}) if field == "time" else JsNull()
+    receipt = world.host.run(world.activity.end({"xp_earned": 1, field: value}))
+    assert receipt.active_ms == (6_000 if field == "time" else 0)
+    again: Any = world.host.run(world.activity.end(**{"xp_earned": 1, field: value}))
+    assert (again, world.completions[0]["metrics"]) == (receipt, {"xpEarned": 1})
 
 
 def test_what_was_wrong_can_be_corrected() -> None:
@@ -250,4 +302,20 @@ def test_a_with_block_ends_the_activity() -> None:
     with pytest.raises(LookupError), world.activity:
         raise LookupError
     assert world.activity.ended
-    assert sum(active for active, _inactive in world.windows) == 5_000
+    assert world.windows == [(5_000, 0)]
+
+
+def test_leaving_a_block_repeats_no_completion() -> None:
+    """A completion that failed inside a block is tried again on request only: a second try might be a second one."""
+    world = World()
+    world.status = 503
+
+    async def lesson() -> None:
+        async with world.activity:
+            with pytest.raises(UnavailableError):
+                await world.activity.end(xp_earned=1)
+
+    world.host.run(lesson())
+    with world.activity:
+        assert world.activity.ended
+    assert (len(world.completions), len(world.errors)) == (1, 1)

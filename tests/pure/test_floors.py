@@ -13,10 +13,10 @@ PACKAGE = Path(tb_browser.__file__).parent
 FLOORS = {
     # 0, ground: the errors, what users give, the seams
     "errors": 0,
+    "_arguments": 0,
     "models": 0,
     "_ports": 0,
     # 1, logic: no I/O, time comes in as an argument
-    "_arguments": 1,
     "_ledger": 1,
     "_outbox": 1,
     "_tracker": 1,
