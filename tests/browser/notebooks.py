@@ -51,6 +51,8 @@ class Notebook:
     def track(self, index: int) -> None:
         """Run the cell that tracks until its badge runs: JupyterLab forgets a cell that it is given as it connects."""
         prompt = self.page.locator(".jp-CodeCell .jp-InputPrompt").nth(index)
+        idle = ".jp-Notebook-ExecutionIndicator[data-status='idle']"  # without a kernel, it asks which one
+        self.page.wait_for_selector(idle, state="attached", timeout=START_S * 1000)
         deadline = time.monotonic() + START_S
         while self.badge.count() == 0:
             if time.monotonic() > deadline:
@@ -89,18 +91,18 @@ class Notebook:
             found.append((end - active - inactive, end, active, inactive))
         return sorted(found)
 
-    def settled(self, until_ms: float) -> list[tuple[float, float, float, float]]:
+    def settled(self, until_ms: float, within_s: float = 5) -> list[tuple[float, float, float, float]]:
         """The windows, once all up to `until_ms` has come, which are all of one run."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + within_s
         while (not self.spans() or self.spans()[-1][1] < until_ms - 50) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.5)  # what is sent twice comes a little later
         assert len({event.run_id for event in self.site.platform.events}) == 1
         return self.spans()
 
-    def account(self, until_ms: float) -> tuple[float, float, float]:
+    def account(self, until_ms: float, within_s: float = 5) -> tuple[float, float, float]:
         """Start, active and inactive ms, once all up to `until_ms` has come; windows must touch, and be of one run."""
-        spans = self.settled(until_ms)
+        spans = self.settled(until_ms, within_s)
         for (_, end, *_), (start, *_) in pairwise(spans):
             assert abs(start - end) < 3
         return spans[0][0], sum(span[2] for span in spans), sum(span[3] for span in spans)

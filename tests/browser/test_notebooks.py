@@ -24,6 +24,8 @@ NEAR_MS = 60
 TRACK = """from tb_browser.notebook import track
 track(id="fractions-1", name="Fractions", course={{"subject": "Math", "grade": 3}}, base_url="{url}/api/timeback")"""
 
+TRACK_OFTEN = TRACK[:-1] + ', time={{"heartbeat_ms": 2_000}})'
+
 
 @pytest.fixture(scope="session")
 def notebooks() -> Path:
@@ -143,3 +145,27 @@ def test_an_ordinary_kernel_counts_what_the_page_lived(
         notebook = Notebook(real_browser, site, url)
         notebook.track(0)
         assert_hidden_and_left_count(notebook)
+
+
+@pytest.mark.nightly
+def test_an_ordinary_kernel_reports_a_tab_that_is_closed_while_a_cell_runs(
+    real_browser: RealBrowser, site: Site, console: Console, tmp_path: Path
+) -> None:
+    """The kernel hears of all once its cell is done, and charges it when it happened, although windows were due before.
+
+    Nightly: the kernel's own Jupyter and the cell take 30 s, and JupyterLite's test of the same runs always.
+    """
+    console.expect("Shared module @jupyterlite/services doesn't exist")
+    with jupyter(tmp_path, [TRACK_OFTEN.format(url=site.url), "import time; time.sleep(9)"]) as url:
+        notebook = Notebook(real_browser, site, url)
+        notebook.track(0)
+        notebook.run_cell(1)
+        notebook.wait_for_state("busy", 10)
+        notebook.tab.hide()
+        notebook.page.wait_for_timeout(800)
+        notebook.tab.show()
+        notebook.page.wait_for_timeout(500)
+        (hidden_ms, shown_ms), left_ms = notebook.leave()
+        started_ms, active_ms, inactive_ms = notebook.account(left_ms, within_s=15)
+        assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
+        assert inactive_ms == near(shown_ms - hidden_ms)

@@ -151,12 +151,14 @@ class TestTransport:
 class DrivenKernel(KernelHost):
     """A kernel whose clock is driven by hand."""
 
-    def __init__(self) -> None:
+    now_ms = 1_000_000.0
+
+    def __init__(self, wall_ms: float = 0.0) -> None:
+        self.wall_ms = wall_ms
         super().__init__(lambda _message: None)
-        self.now_ms = 1_000_000.0
 
     def now(self) -> Moment:
-        return Moment(self.now_ms, 0)
+        return Moment(self.now_ms, self.now_ms + self.wall_ms)
 
 
 class TestKernel:
@@ -175,6 +177,87 @@ class TestKernel:
         host.now_ms += 60_000
         host.take({"signal": "hidden", "at": 2_500.0})
         assert heard == [1_002_000.0]
+
+    @pytest.mark.parametrize(
+        ("page_ahead_ms", "expected_ms"), [(0, 1_000_900), (-3_600_000, 1_005_000), (3_600_000, 1_005_000)]
+    )
+    def test_messages_that_all_waited_count_when_they_happened(self, page_ahead_ms: float, expected_ms: float) -> None:
+        """A cell follows at once, and the page is left meanwhile: the time of day tells, if both clocks are right.
+
+        If one is wrong, the page's last word is taken to have come at once.
+        """
+        host, heard = DrivenKernel(ORIGIN_MS), list[float]()
+        host.link.watch(lambda _signal, at_ms: heard.append(at_ms), inputs=False)
+        page_ms = host.now_ms + ORIGIN_MS + page_ahead_ms
+        host.now_ms += 5_000
+        host.take({"hello": 1, "at": page_ms + 100, "visible": True})
+        host.take({"signal": "frozen", "at": page_ms + 900})
+        assert heard == [expected_ms]
+
+    def test_a_timer_that_a_cell_kept_waiting_lets_the_pages_messages_go_first(self, host: "DrivenKernel") -> None:
+        """They are older; what they tell would come too late for a window that the timer closes."""
+
+        async def play() -> list[str]:
+            seen = list[str]()
+            host.after(1, lambda: seen.append("timer"))
+            host.now_ms += 60_000
+            for _ in range(10):
+                await asyncio.sleep(0.05)
+                host.now_ms += 50
+                host.take({"pulse": 1_500.0})
+                seen.append("message")
+            host.now_ms += 200
+            await asyncio.sleep(0.25)
+            return seen
+
+        assert asyncio.run(play()) == ["message"] * 10 + ["timer"]
+
+    def test_a_clock_that_stood_still_in_sleep_keeps_nobody_silent(
+        self, host: "DrivenKernel", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The page's machine slept for an hour, and so did its clock: time goes on with the page's next sign."""
+        monkeypatch.setattr(kernel_module, "LOOK_S", 0.001)
+        monkeypatch.setattr(kernel_module, "SILENT_MS", 30)
+
+        async def play() -> list[tuple[Signal, float]]:
+            heard = list[tuple[Signal, float]]()
+            stop = host.watch(lambda signal, at_ms: heard.append((signal, at_ms)), inputs=False)
+            host.take({"hello": 1, "at": 500.0, "visible": True})
+            while not heard:
+                host.now_ms += 1
+                await asyncio.sleep(0.001)
+            host.now_ms += 3_600_000
+            for page_ms in range(2_500, 2_600):
+                host.take({"pulse": float(page_ms)})
+                host.now_ms += 1
+                await asyncio.sleep(0.001)
+            stop()
+            return heard
+
+        (gone, _), (back, back_ms) = asyncio.run(play())
+        assert (gone, back) == (Signal.FROZEN, Signal.THAWED)
+        assert back_ms > 4_600_000
+
+    def test_a_message_that_comes_at_once_tells_more_than_the_time_of_day(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The page's clock is three seconds behind, and the first message waited for longer than that."""
+        monkeypatch.setattr(kernel_module, "LOOK_S", 0.001)
+        monkeypatch.setattr(kernel_module, "LATE_S", 0.002)
+
+        async def play() -> list[float]:
+            host, heard = DrivenKernel(ORIGIN_MS), list[float]()
+            stop = host.watch(lambda _signal, at_ms: heard.append(at_ms), inputs=False)
+            host.now_ms += 5_000
+            host.take({"hello": 1, "at": host.now_ms + ORIGIN_MS - 4_000, "visible": True})
+            for _ in range(10):
+                host.take({"pulse": host.now_ms + ORIGIN_MS - 3_000})
+                await asyncio.sleep(0.002)
+            host.take({"signal": "hidden", "at": host.now_ms + ORIGIN_MS - 3_000})
+            stop()
+            return heard
+
+        assert asyncio.run(play()) == [1_005_000]
 
     def test_a_page_that_falls_silent_is_taken_to_be_gone(
         self, host: "DrivenKernel", monkeypatch: pytest.MonkeyPatch
