@@ -145,6 +145,10 @@ class RealTab:
         """The page's own `document.visibilityState`: "visible" or "hidden"."""
         return str(self.page.evaluate("document.visibilityState"))
 
+    def wait(self, ms: float) -> None:
+        """Let real time pass."""
+        self.page.wait_for_timeout(ms)
+
     def hide(self) -> None:
         """Bring another tab to the front."""
         self.browser.cover()

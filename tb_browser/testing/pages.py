@@ -8,7 +8,7 @@ import html
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from playwright.sync_api import Page
 from tb_browser.testing.browser import RealBrowser, RealTab
 from tb_browser.testing.clock import PageClock
 from tb_browser.testing.console import Console
+from tb_browser.testing.notebooks import NotebookPage, serve_jupyterlite
 from tb_browser.testing.server import TimebackServer
 
 __all__ = ["PYTHON_RUNS", "PythonPage", "PythonPages", "check_static", "pyodide_page", "run_python"]
@@ -25,6 +26,7 @@ NEEDED = ("pyodide/pyodide.mjs", "pyodide/pyodide-lock.json", "pyscript/core.js"
 PYTHON_RUNS = "globalThis.tbPythonRuns"
 """True in the page's JavaScript once Python runs there."""
 START_TIMEOUT_S = 60
+LITE_LOOKS_FOR_FILES = r"^Failed to load resource.*/jupyterlite/"  # its own, that a site may have or not
 DELIVERY_FAILS = r"^Failed to load resource.*/api/timeback/"
 PACKAGES = ("tb-browser",)
 
@@ -125,10 +127,6 @@ class PythonPage(RealTab):
         """
         return run_python(self.page, code)
 
-    def wait(self, ms: float) -> None:
-        """Let real time pass."""
-        self.page.wait_for_timeout(ms)
-
     def _deliver(self) -> None:
         """Wait until every request to the server is answered and the page has been told."""
         self.browser.until(self._all_answered, "every request is answered")
@@ -155,8 +153,9 @@ class PythonPages:
         self._browser = browser
         self._server = server
         self._console = console
+        self._static = check_static(static)
         self._made = 0
-        server.folder("/static", check_static(static))
+        server.folder("/static", static)
         console.expect(DELIVERY_FAILS)
 
     def html(self, page: str, *, until: str = PYTHON_RUNS, driven_clock: bool = False) -> PythonPage:
@@ -201,6 +200,20 @@ class PythonPages:
         """Open a page whose worker runs this code with Pyodide, as notebook kernels do; `run()` runs there too."""
         in_template = _literal(list(packages)).replace("`", "\\`")
         return self.html(WORKER % (HEAD, body, in_template, _literal(textwrap.dedent(code))))
+
+    def jupyterlite(self, notebook: str | Sequence[str], *, site: Path | None = None) -> NotebookPage:
+        """Open a notebook of a JupyterLite site by its path in the site, or one of these code cells.
+
+        The site is a folder as `jupyter lite build` writes it; left out, it is the one that tb_browser's
+        `python3 -m static` builds, `build/lite/` beside the folder of the other parts.
+        """
+        url = serve_jupyterlite(self._server, site or self._static.parent / "build" / "lite", notebook)
+        self._console.expect(LITE_LOOKS_FOR_FILES)
+        browser = self._browser()
+        tab = NotebookPage(browser, browser.context.new_page())
+        tab.page.goto(url)
+        tab.page.locator(".jp-CodeCell").first.wait_for(timeout=START_TIMEOUT_S * 1000)
+        return tab
 
 
 def pyodide_page(code: str = "", *, body: str = "", packages: Iterable[str] = PACKAGES) -> str:

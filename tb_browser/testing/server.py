@@ -132,9 +132,9 @@ class TimebackServer:
 
     # What is served beside the routes
 
-    def page(self, path: str, html: str) -> str:
-        """Serve this HTML at `path`, such as "/lesson", and return its address."""
-        self._pages[path] = Reply(200, html.encode(), {"content-type": "text/html; charset=utf-8"})
+    def page(self, path: str, content: str, media_type: str = "text/html; charset=utf-8") -> str:
+        """Serve this HTML, or other text, at `path`, such as "/lesson", and return its address."""
+        self._pages[path] = Reply(200, content.encode(), {"content-type": media_type})
         return self.url + path
 
     def folder(self, prefix: str, path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from static.assemble import assemble
+from static.notebooks import build
 from tb_browser.testing.browser import CHROMIUM_FLAGS, RealBrowser, find_chromium
 from tb_browser.testing.console import Console
 from tests.browser.site import Site, running_site
@@ -27,6 +28,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def assets() -> Path:
     """The folder static/dist/, brought up to date: a test sees the wheel of the sources as they are now."""
     return assemble()
+
+
+@pytest.fixture(scope="session")
+def notebooks() -> Path:
+    """The folder static/build/ with the example notebooks' sites, brought up to date."""
+    return build()
 
 
 @pytest.fixture(scope="session")

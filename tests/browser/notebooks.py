@@ -10,43 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-from playwright.sync_api import Locator
 
 from dev.console import ROOT
-from tb_browser.testing.browser import RealBrowser, RealTab
+from tb_browser.testing.browser import RealBrowser
+from tb_browser.testing.notebooks import NotebookPage, notebook_file
 from tests.browser.site import OBSERVE_LIFE, Site
 
 START_S = 60
 
 
-class Notebook:
+class Notebook(NotebookPage):
     """A notebook in a tab of its own, with an observer beside it that knows nothing of tb_browser."""
 
     def __init__(self, browser: RealBrowser, site: Site, url: str) -> None:
+        super().__init__(browser, browser.context.new_page())
         self.site = site
-        page = browser.context.new_page()
-        page.add_init_script(OBSERVE_LIFE.replace('"/told"', json.dumps(f"{site.url}/told")))
-        self.tab = RealTab(browser, page)
-        self.page = page
-        page.goto(url)
-        page.wait_for_selector(".jp-CodeCell, marimo-island, .marimo-cell, .tb-badge", timeout=START_S * 1000)
-
-    @property
-    def badge(self) -> Locator:
-        return self.page.locator(".tb-badge")
-
-    def write_cell(self, index: int, source: str) -> None:
-        """Put other code into a cell."""
-        self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
-        self.page.keyboard.press("ControlOrMeta+a")
-        self.page.keyboard.insert_text(source)
-
-    def run_cell(self, index: int) -> None:
-        """Run a code cell as a person does, by Shift+Enter."""
-        self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
-        self.page.keyboard.press("Shift+Enter")
+        self.page.add_init_script(OBSERVE_LIFE.replace('"/told"', json.dumps(f"{site.url}/told")))
+        self.page.goto(url)
+        self.page.wait_for_selector(".jp-CodeCell, .tb-badge", timeout=START_S * 1000)
 
     def track(self, index: int) -> None:
         """Run the cell that tracks until its badge runs: JupyterLab forgets a cell that it is given as it connects."""
@@ -58,22 +39,14 @@ class Notebook:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no badge: {self.page.locator('.jp-OutputArea').all_inner_texts()}")
             if prompt.inner_text() == "[ ]:":
-                self.run_cell(index)
-            self.page.wait_for_timeout(500)
-        self.wait_for_state("running")
-
-    def wait_for_state(self, state: str, timeout_s: float = START_S) -> None:
-        """Wait until the badge says so; works in hidden tabs too."""
-        deadline = time.monotonic() + timeout_s
-        while self.badge.count() == 0 or self.badge.first.get_attribute("data-state") != state:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"never {state}: {self.page.locator('.jp-OutputArea, .output').all_inner_texts()}")
-            self.page.wait_for_timeout(50)
+                self.start_cell(index)
+            self.wait(500)
+        self.wait_for_badge("running")
 
     def leave(self) -> tuple[list[float], float]:
         """Close the tab; when its visibility changed, and when it was left, as its observer told."""
         told = len(self.site.told)
-        self.tab.close()
+        self.close()
         deadline = time.monotonic() + 5
         while len(self.site.told) == told:
             if time.monotonic() > deadline:
@@ -111,23 +84,7 @@ class Notebook:
 @contextmanager
 def jupyter(folder: Path, cells: list[str]) -> Iterator[str]:
     """An ordinary JupyterLab with an ordinary kernel and one notebook; yields the notebook's address."""
-    notebook: dict[str, Any] = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{index}",
-                "metadata": {},
-                "source": source,
-                "execution_count": None,
-                "outputs": [],
-            }
-            for index, source in enumerate(cells)
-        ],
-        "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (folder / "lesson.ipynb").write_text(json.dumps(notebook))
+    (folder / "lesson.ipynb").write_text(json.dumps(notebook_file(cells, kernel="python3")))
     own = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     environment = {
         **os.environ,

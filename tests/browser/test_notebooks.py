@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from static.notebooks import build
 from tb_browser.testing.browser import RealBrowser
 from tb_browser.testing.console import Console
 from tests.browser.notebooks import Notebook, jupyter
@@ -27,12 +26,6 @@ track(id="fractions-1", name="Fractions", course={{"subject": "Math", "grade": 3
 TRACK_OFTEN = TRACK[:-1] + ', time={{"heartbeat_ms": 2_000}})'
 
 
-@pytest.fixture(scope="session")
-def notebooks() -> Path:
-    """The example notebooks' site, brought up to date."""
-    return build()
-
-
 @pytest.fixture
 def lesson(real_browser: RealBrowser, site: Site, console: Console, notebooks: Path) -> Notebook:  # noqa: ARG001
     """The example lesson, opened in JupyterLite."""
@@ -45,7 +38,7 @@ def lite(lesson: Notebook) -> Notebook:
     """The same, its package installed by its first cell and the badge shown by its second."""
     lesson.run_cell(0)
     lesson.run_cell(1)
-    lesson.wait_for_state("running")
+    lesson.wait_for_badge("running")
     return lesson
 
 
@@ -55,11 +48,11 @@ def near(ms: float) -> Any:
 
 def assert_hidden_and_left_count(notebook: Notebook) -> None:
     """Hide the tab, show it, close it: every millisecond has arrived once, as what it was."""
-    notebook.page.wait_for_timeout(1_000)
-    notebook.tab.hide()
-    notebook.page.wait_for_timeout(800)
-    notebook.tab.show()
-    notebook.page.wait_for_timeout(1_200)
+    notebook.wait(1_000)
+    notebook.hide()
+    notebook.wait(800)
+    notebook.show()
+    notebook.wait(1_200)
     (hidden_ms, shown_ms), left_ms = notebook.leave()
     started_ms, active_ms, inactive_ms = notebook.account(left_ms)
     assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)
@@ -71,7 +64,7 @@ def test_jupyterlite_counts_what_the_page_lived(lite: Notebook) -> None:
     lite.page.get_by_role("menuitem", name="Run", exact=True).click()
     lite.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(lite.page.locator(".jp-CodeCell").nth(2)).to_contain_text("Fraction(5, 6)", timeout=30_000)
-    lite.wait_for_state("running")
+    lite.wait_for_badge("running")
     assert_hidden_and_left_count(lite)
 
 
@@ -80,15 +73,15 @@ def test_jupyterlite_reports_a_tab_that_is_closed_while_a_cell_runs(lite: Notebo
     button = lite.badge.get_by_role("button")
     button.focus()
     lite.page.keyboard.press("Enter")
-    lite.wait_for_state("paused")
+    lite.wait_for_badge("paused")
     assert button.inner_text() == "Resume"
-    lite.page.wait_for_timeout(700)
+    lite.wait(700)
     button.focus()
     lite.page.keyboard.press("Enter")
-    lite.wait_for_state("running")
+    lite.wait_for_badge("running")
     lite.write_cell(2, "while True: pass")
-    lite.run_cell(2)
-    lite.wait_for_state("busy", 10)
+    lite.start_cell(2)
+    lite.wait_for_badge("busy", 10)
     _, left_ms = lite.leave()
     started_ms, active_ms, inactive_ms = lite.account(left_ms)
     assert active_ms + inactive_ms == near(left_ms - started_ms)
@@ -103,19 +96,19 @@ def test_a_restarted_kernel_goes_on_with_the_run_that_the_notebook_keeps(lesson:
     Nightly: two starts of a kernel take 40 s.
     """
     lesson.write_cell(1, TRACK_STUDENT)
-    lesson.run_cell(0)
-    lesson.run_cell(1)
-    lesson.wait_for_state("running")
-    lesson.page.wait_for_timeout(3_000)
+    lesson.start_cell(0)
+    lesson.start_cell(1)
+    lesson.wait_for_badge("running")
+    lesson.wait(3_000)
     restarted_ms = time.time() * 1000
     lesson.page.get_by_role("menuitem", name="Kernel").click()
     lesson.page.get_by_role("menuitem", name="Restart Kernel…").first.click()
     lesson.page.locator(".jp-Dialog button.jp-mod-accept").click()
-    lesson.wait_for_state("stopped")
-    lesson.run_cell(0)
-    lesson.run_cell(1)
-    lesson.wait_for_state("running")
-    lesson.page.wait_for_timeout(4_000)
+    lesson.wait_for_badge("stopped")
+    lesson.start_cell(0)
+    lesson.start_cell(1)
+    lesson.wait_for_badge("running")
+    lesson.wait(4_000)
     _, left_ms = lesson.leave()
     spans = lesson.settled(left_ms)
     before, after = ([span for span in spans if (span[0] < restarted_ms) is early] for early in (True, False))
@@ -133,7 +126,7 @@ def test_marimo_counts_what_the_page_lived(
 ) -> None:
     """Hidden, shown, closed: marimo in the browser runs its cells by itself, and every millisecond counts once."""
     notebook = Notebook(real_browser, site, f"{site.url}/notebooks/marimo/index.html")
-    notebook.wait_for_state("running")
+    notebook.wait_for_badge("running")
     assert_hidden_and_left_count(notebook)
 
 
@@ -161,12 +154,12 @@ def test_an_ordinary_kernel_reports_a_tab_that_is_closed_while_a_cell_runs(
     with jupyter(tmp_path, [TRACK_OFTEN.format(url=site.url), "import time; time.sleep(9)"]) as url:
         notebook = Notebook(real_browser, site, url)
         notebook.track(0)
-        notebook.run_cell(1)
-        notebook.wait_for_state("busy", 10)
-        notebook.tab.hide()
-        notebook.page.wait_for_timeout(800)
-        notebook.tab.show()
-        notebook.page.wait_for_timeout(500)
+        notebook.start_cell(1)
+        notebook.wait_for_badge("busy", 10)
+        notebook.hide()
+        notebook.wait(800)
+        notebook.show()
+        notebook.wait(500)
         (hidden_ms, shown_ms), left_ms = notebook.leave()
         started_ms, active_ms, inactive_ms = notebook.account(left_ms, within_s=15)
         assert active_ms == near(hidden_ms - started_ms + left_ms - shown_ms)

@@ -1,6 +1,7 @@
 """Pages that the harness opens really run Python, on the page, in PyScript and in a worker, with the built wheel."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_html_runs_as_it_stands(python_page: PythonPages) -> None:
     assert page.page.evaluate("mine") == 1
     with pytest.raises(RuntimeError, match="driven_clock=True"):
         _ = page.clock
+
+
+def test_a_notebook_of_a_site(python_page: PythonPages, notebooks: Path, tmp_path: Path) -> None:
+    """Its cells run, return what they said, and fail the test when they raise; what is not there is named."""
+    lesson = python_page.jupyterlite("lesson.ipynb", site=notebooks / "lite")
+    assert lesson.run_cell(2) == "Fraction(5, 6)"
+    lesson.write_cell(2, "import sys; print(sys.platform); 1 / 0")
+    with pytest.raises(AssertionError, match=r"(?s)emscripten.*ZeroDivisionError"):
+        lesson.run_cell(2)
+    with pytest.raises(FileNotFoundError, match=r"has no notebook other\.ipynb"):
+        python_page.jupyterlite("other.ipynb")
+    with pytest.raises(FileNotFoundError, match="is no JupyterLite site: run 'python3 -m static'"):
+        python_page.jupyterlite(["1"], site=tmp_path)
 
 
 HOUR = """

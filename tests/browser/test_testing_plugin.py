@@ -58,7 +58,7 @@ def project(assets: Path, tmp_path: Path) -> Project:
 @pytest.mark.parametrize(
     "example", [*EXAMPLES, README_EXAMPLE], ids=["PyScript page", "notebook cell", "no browser", "README"]
 )
-def test_the_documented_examples_run(project: Project, example: str) -> None:
+def test_the_documented_examples_run(project: Project, example: str, notebooks: Path) -> None:  # noqa: ARG001
     """Each example of docs/testing.md is a whole test file; the README's takes its lesson from the first of them."""
     run = project(example)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
