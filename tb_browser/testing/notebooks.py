@@ -17,7 +17,8 @@ PREFIX = "/jupyterlite"
 RUNS = "[*]:"
 NAME = "notebook.ipynb"
 CONTENTS = "api/contents/all.json"
-ERROR_OUTPUT = "[data-mime-type='application/vnd.jupyter.error']"
+RAISED = "[data-mime-type='application/vnd.jupyter.stderr'] .ansi-red-fg"
+"""An error's name: Jupyter shows errors as it shows stderr, and IPython writes their names, nothing else, in red."""
 
 
 class NotebookPage(RealTab):
@@ -49,7 +50,7 @@ class NotebookPage(RealTab):
         self.start_cell(index)
         self.browser.until(lambda: self._prompt(index) not in (before, RUNS), f"cell {index} has run", timeout_s)
         output = self._output(index)
-        assert self._cells.nth(index).locator(ERROR_OUTPUT).count() == 0, output  # noqa: S101 - the failure of a test
+        assert self._cells.nth(index).locator(RAISED).count() == 0, output  # noqa: S101 - the failure of a test
         return output
 
     def wait_for_badge(self, state: str, timeout_s: float = START_TIMEOUT_S) -> None:

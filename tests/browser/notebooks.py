@@ -77,7 +77,7 @@ class Notebook(NotebookPage):
         """Start, active and inactive ms, once all up to `until_ms` has come; windows must touch, and be of one run."""
         spans = self.settled(until_ms, within_s)
         for (_, end, *_), (start, *_) in pairwise(spans):
-            assert abs(start - end) < 3
+            assert abs(start - end) < 3, spans
         return spans[0][0], sum(span[2] for span in spans), sum(span[3] for span in spans)
 
 

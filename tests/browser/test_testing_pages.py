@@ -40,6 +40,11 @@ def test_a_notebook_of_a_site(python_page: PythonPages, notebooks: Path, tmp_pat
     lesson.write_cell(2, "import sys; print(sys.platform); 1 / 0")
     with pytest.raises(AssertionError, match=r"(?s)emscripten.*ZeroDivisionError"):
         lesson.run_cell(2)
+    lesson.write_cell(2, "1 +")
+    with pytest.raises(AssertionError, match="SyntaxError"):
+        lesson.run_cell(2)
+    lesson.write_cell(2, "import sys; print('a warning', file=sys.stderr)")
+    assert lesson.run_cell(2) == "a warning"
     with pytest.raises(FileNotFoundError, match=r"has no notebook other\.ipynb"):
         python_page.jupyterlite("other.ipynb")
     with pytest.raises(FileNotFoundError, match="is no JupyterLite site: run 'python3 -m static'"):
