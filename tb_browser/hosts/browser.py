@@ -11,6 +11,8 @@ from tb_browser.hosts.page_storage import PageStorage
 
 LATE_MS = 100.0
 """A timer later than this was kept waiting by Python's own work."""
+TOGETHER_MS = 1.0
+"""Two clocks that are read within this are read at one instant."""
 
 
 class BrowserHost:
@@ -29,7 +31,14 @@ class BrowserHost:
     # --- clocks and timers ---
 
     def now(self) -> Moment:
-        return Moment(self._js.performance.now(), self._js.Date.now())
+        # The computer may turn to other work for some ms between two readings, and a window's date would be late by it.
+        moment, read_ms = self._read_clocks()
+        return moment if read_ms - moment.mono_ms < TOGETHER_MS else self._read_clocks()[0]
+
+    def _read_clocks(self) -> tuple[Moment, float]:
+        """Both clocks, and the first of them again."""
+        moment = Moment(self._js.performance.now(), self._js.Date.now())
+        return moment, self._js.performance.now()
 
     def after(self, delay_ms: float, call: Callable[[], None]) -> Stop:
         """A timer. One that Python's own work kept waiting lets the page's events go first: they are older."""
