@@ -1,7 +1,8 @@
 """Tools for testing pages that track time (docs/testing.md).
 
 Here is what needs no browser. Real tabs that are hidden, frozen and killed are in `tb_browser.testing.browser`, pages
-with Python in them in `tb_browser.testing.pages`; pytest finds the fixtures by itself.
+with Python in them in `tb_browser.testing.pages`, notebooks in `tb_browser.testing.notebooks`; pytest finds the
+fixtures by itself.
 """
 
 from tb_browser._ports import Answer, NoAnswer, Request, Response, Signal

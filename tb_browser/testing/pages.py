@@ -1,4 +1,4 @@
-"""Pages with Python in them: any HTML, a snippet for PyScript or Pyodide, on the page or in a worker.
+"""Pages with Python in them: any HTML, a snippet for PyScript or Pyodide, on the page or in a worker; JupyterLite.
 
 All parts come from one folder, as `static/` of the tb_browser repository assembles it: `pyodide/` with the wheels and a
 lock that names them, `pyscript/`, and `wheels/` with tb_browser's own. Nothing is asked of any other host.
